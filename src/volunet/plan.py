@@ -1,0 +1,194 @@
+"""`Plan`: the contract between training, export and inference.
+
+A plan says what a model expects (channels, orientation, spacing, intensities) and what it answers
+(classes and their label values). It is derived from a data set by `volunet.datasets.rules`, saved
+in the run folder as ``plan.json`` and carried inside the ONNX file as metadata, so that neither
+prediction nor a foreign runtime needs anything but that one file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from volunet.errors import ConfigError
+
+PLAN_VERSION = 1
+"""Version of the plan's format; a plan of another version is refused, never guessed at."""
+
+METADATA_KEY = "volunet.plan"
+"""Key of the plan in an ONNX file's ``metadata_props``."""
+
+Triple = tuple[float, float, float]
+Size3 = tuple[int, int, int]
+
+Alignment = Literal["crop", "pad", "pad_input"]
+Upsampling = Literal["transposed", "transposed_dilated", "trilinear"]
+NormName = Literal["batch", "instance", "group", "none"]
+ActivationName = Literal["relu", "leaky_relu", "elu", "gelu"]
+OutputActivation = Literal["none", "relu", "sigmoid", "softmax"]
+Answer = Literal["logits", "probabilities", "labels"]
+NormalisationKind = Literal["none", "zscore", "clip_zscore"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalisation(_Frozen):
+    """How one channel's raw intensities become the network's input.
+
+    Attributes:
+        kind: ``none``; ``zscore``: (x − mean) / std of the whole volume, computed anew for each
+            scan (MR, whose units are arbitrary); ``clip_zscore``: clip to [low, high], then
+            (x − mean) / std with the data set's fixed numbers (CT, whose units are HU).
+        low: Lower clipping bound in the scan's units, ``clip_zscore`` only.
+        high: Upper clipping bound in the scan's units, ``clip_zscore`` only.
+        mean: Mean of the clipped foreground intensities, ``clip_zscore`` only.
+        std: Standard deviation of the same, ``clip_zscore`` only, > 0.
+    """
+
+    kind: NormalisationKind = "zscore"
+    low: float = 0.0
+    high: float = 0.0
+    mean: float = 0.0
+    std: float = Field(default=1.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> Self:
+        if self.kind == "clip_zscore" and not self.low < self.high:
+            raise ValueError(f"clip_zscore needs low < high, got {self.low} and {self.high}")
+        return self
+
+
+class NetworkPlan(_Frozen):
+    """The arguments of `volunet.nets.UNet3d`, which documents each of them."""
+
+    in_channels: int = Field(ge=1)
+    out_channels: int = Field(ge=1)
+    features: tuple[int, ...] = Field(default=(32, 64, 128, 256, 512), min_length=1)
+    kernels: tuple[Size3, ...] | None = None
+    strides: tuple[Size3, ...] | None = None
+    alignment: Alignment = "pad_input"
+    upsampling: Upsampling = "transposed"
+    norm: NormName = "batch"
+    activation: ActivationName = "relu"
+    output_activation: OutputActivation = "none"
+    residual: bool = False
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    deep_supervision: bool = False
+
+
+class Fingerprint(_Frozen):
+    """What a data set's scans have in common, the numbers that the plan's rules start from.
+
+    Attributes:
+        num_cases: Cases that were read.
+        median_spacing_mm: Median voxel spacing in mm, (D, H, W), in the plan's orientation.
+        median_size: Median size in voxels, (D, H, W), in the plan's orientation.
+        largest_size: Largest size in voxels on each axis, (D, H, W).
+        intensity_percentiles: For each channel the 0.5, 50 and 99.5 percentiles of the foreground.
+        intensity_mean: For each channel the mean of the foreground after clipping to those.
+        intensity_std: For each channel the standard deviation of the same.
+        class_fractions: For each class its share of all voxels, background first.
+    """
+
+    num_cases: int = Field(ge=1)
+    median_spacing_mm: Triple
+    median_size: Size3
+    largest_size: Size3
+    intensity_percentiles: tuple[Triple, ...]
+    intensity_mean: tuple[float, ...]
+    intensity_std: tuple[float, ...]
+    class_fractions: tuple[float, ...]
+
+
+class Plan(_Frozen):
+    """What a model expects and answers.
+
+    Attributes:
+        plan_version: Version of this format.
+        dataset: Name of the data set.
+        channels: Name of each input channel, for instance ``("CT",)``.
+        orientation: Direction in which each NIfTI axis (i, j, k) grows, for instance ``"RAS"``;
+            the array axes (W, H, D) follow in the same order. ``"any"``: as the scan comes.
+        spacing_mm: Voxel spacing of the model's grid in mm, (D, H, W). None: as the scan comes.
+        normalisation: One rule a channel; it is inside the exported graph.
+        classes: Name of each class, background first; output channel k is class k.
+        label_values: Value of each class in label maps, the same order as `classes`.
+        colours: Red, green, blue (0…255) of each class in pictures.
+        answer: What the model file answers: ``logits`` (N, K, D, H, W), ``probabilities`` (the same
+            after softmax) or ``labels`` (N, 1, D, H, W), class indices.
+        patch_size: Size of training patches in voxels, (D, H, W).
+        batch_size: Patches in a training batch.
+        mirror_axes: Axes of (D, H, W) along which augmentation may mirror a patch.
+        network: The network's arguments.
+        fingerprint: The numbers that the rules started from; None for a plan given by hand.
+    """
+
+    plan_version: int = PLAN_VERSION
+    dataset: str
+    channels: tuple[str, ...] = Field(min_length=1)
+    orientation: str = Field(default="RAS", pattern=r"^([RL][AP][SI]|[RL][SI][AP]|[AP][RL][SI]|"
+                             r"[AP][SI][RL]|[SI][RL][AP]|[SI][AP][RL]|any)$")  # fmt: skip
+    spacing_mm: Triple | None
+    normalisation: tuple[Normalisation, ...]
+    classes: tuple[str, ...] = Field(min_length=1)
+    label_values: tuple[int, ...]
+    colours: tuple[Size3, ...]
+    answer: Answer = "logits"
+    patch_size: Size3
+    batch_size: int = Field(ge=1)
+    mirror_axes: tuple[int, ...] = ()
+    network: NetworkPlan | None
+    fingerprint: Fingerprint | None = None
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if len(self.normalisation) != len(self.channels):
+            raise ValueError(
+                f"{len(self.channels)} channels but {len(self.normalisation)} normalisations"
+            )
+        if not len(self.classes) == len(self.label_values) == len(self.colours):
+            raise ValueError(
+                f"{len(self.classes)} classes, {len(self.label_values)} label values and "
+                f"{len(self.colours)} colours; all three must be as many"
+            )
+        return self
+
+
+def read_plan(text: str, where: str | Path) -> Plan:
+    """Read a plan from its JSON text.
+
+    Args:
+        text: The JSON text.
+        where: The file that it came from, for the message.
+
+    Raises:
+        ConfigError: The text is not a plan of this version.
+    """
+    try:
+        version = _Version.model_validate_json(text).plan_version
+        if version != PLAN_VERSION:
+            raise ConfigError(
+                where,
+                f"a plan of version {version}",
+                f"This volunet reads version {PLAN_VERSION}.",
+                "Train again, or use the volunet that wrote it.",
+            )
+        return Plan.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the text"
+        raise ConfigError(
+            where,
+            f"not a plan of version {PLAN_VERSION}: {place}: {first['msg']}",
+            "A plan is the JSON that volunet train or export wrote, unchanged.",
+            "Train or export again with this version of volunet.",
+        ) from error
+
+
+class _Version(BaseModel):
+    plan_version: int

@@ -1,0 +1,173 @@
+"""Linear interpolation between two parallel grids, one slab of planes at a time.
+
+Grids that differ only in axis order, direction, spacing and offset (and those are the only ones
+between a scan and a model) are resampled axis by axis: three 1D interpolations, exact where voxels
+coincide. On one core this takes a third of the time of SimpleITK's and scipy's filters, and a slab
+needs no map of full size beside the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from volunet.errors import VolumeError
+from volunet.volumes.axes import array_affine
+from volunet.volumes.grid import Grid
+
+_SLAB_VOXELS = 1 << 21
+"""Voxels of a slab: 8 MiB as float32, small enough that its passes stay near the caches."""
+
+_SNAP_VOXELS = 1e-4
+"""Positions this near to whole voxels, on the whole axis, are taken as whole: rounding of affines."""
+
+_SKEW_VOXELS = 0.05
+"""Grids that drift apart by more than this across the volume are not parallel."""
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Where the voxels of one target axis lie on its source axis.
+
+    Attributes:
+        lower: Index of the source voxel below, (n,).
+        weight: Share of the voxel above, (n,) float32; None where positions are whole.
+        ratio: Target voxels for each source voxel.
+    """
+
+    lower: NDArray[np.intp]
+    weight: NDArray[np.float32] | None
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How arrays of one grid are carried onto another; build it with `plan_sampling`.
+
+    Attributes:
+        order: For each target axis of (D, H, W) the source axis that it follows.
+        flipped: Whether it runs against it.
+        axes: Positions along it.
+    """
+
+    order: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+    axes: tuple[_Axis, _Axis, _Axis]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every target voxel is a source voxel, so that nothing is interpolated."""
+        return all(axis.weight is None for axis in self.axes)
+
+    def aligned(self, array: NDArray[Any]) -> NDArray[Any]:
+        """View a source array (C, D, H, W) with its axes in the target's order and direction."""
+        return turned(array, self.order, self.flipped)
+
+    def slabs(self) -> Iterator[slice]:
+        """Target planes (D) in slabs of about 2 million voxels."""
+        depth, height, width = (len(axis.lower) for axis in self.axes)
+        planes = max(1, _SLAB_VOXELS // (height * width))
+        for start in range(0, depth, planes):
+            yield slice(start, min(start + planes, depth))
+
+    def source_planes(self, slab: slice) -> slice:
+        """Planes of the aligned source that a slab of target planes needs."""
+        axis = self.axes[0]
+        lower = axis.lower[slab]
+        return slice(int(lower[0]), int(lower[-1]) + (1 if axis.weight is None else 2))
+
+    def sample(self, block: NDArray[Any], slab: slice) -> NDArray[np.float32]:
+        """Interpolate one slab.
+
+        Args:
+            block: The aligned source's planes of `source_planes`, (d, H, W), of any real type.
+            slab: The target planes.
+
+        Returns:
+            The target's planes, (slab, H, W) float32.
+        """
+        first = self.axes[0]
+        weight = None if first.weight is None else first.weight[slab]
+        depth = _Axis(first.lower[slab] - first.lower[slab.start], weight, first.ratio)
+        values = block
+        steps = sorted(enumerate((depth, *self.axes[1:])), key=lambda step: step[1].ratio)
+        for index, axis in steps:  # shrink before growing: fewer voxels pass through
+            values = _interpolated(values, index, axis)
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def turned(
+    array: NDArray[Any], order: tuple[int, int, int], flipped: tuple[bool, bool, bool]
+) -> NDArray[Any]:
+    """View a (C, D, H, W) array with its last three axes permuted, then reversed where told."""
+    view = array.transpose(0, *(1 + axis for axis in order))
+    return view[(slice(None), *(slice(None, None, -1 if flip else 1) for flip in flipped))]
+
+
+def plan_sampling(source: Grid, target: Grid) -> Sampling:
+    """Find how arrays on one grid are carried onto another.
+
+    Positions outside the source take its edge value.
+
+    Args:
+        source: The grid that the arrays are on.
+        target: The grid that they shall be on; its axes are parallel to the source's.
+
+    Raises:
+        VolumeError: The axes are not parallel.
+    """
+    steps = np.linalg.solve(array_affine(source.affine), array_affine(target.affine))
+    order = [int(axis) for axis in np.abs(steps[:3, :3]).argmax(axis=0)]
+    extents = np.maximum(np.subtract(target.shape, 1), 1)
+    skew = np.abs(steps[:3, :3]) * extents
+    skew[order, range(3)] = 0.0
+    if sorted(order) != [0, 1, 2] or skew.max() > _SKEW_VOXELS:
+        raise VolumeError(
+            "resampling",
+            f"grids that drift apart by {skew.max():.3g} voxels across the volume",
+            "The axes of the two grids are parallel, in any order and direction.",
+            "Pass the grid of the scan that the network's input was made from.",
+        )
+    flipped, axes = [], []
+    for target_axis, axis in enumerate(order):
+        length, step, start = source.shape[axis], steps[axis, target_axis], steps[axis, 3]
+        if step < 0:
+            start = length - 1 - start
+        flipped.append(bool(step < 0))
+        positions = start + abs(step) * np.arange(target.shape[target_axis])
+        axes.append(_axis(positions, length))
+    return Sampling(
+        (order[0], order[1], order[2]),
+        (flipped[0], flipped[1], flipped[2]),
+        (axes[0], axes[1], axes[2]),
+    )
+
+
+def _axis(positions: NDArray[np.float64], length: int) -> _Axis:
+    ratio = len(positions) / length
+    whole = np.round(positions)
+    inside = np.clip(positions, 0, length - 1)
+    if length == 1 or np.abs(positions - whole).max() < _SNAP_VOXELS:
+        return _Axis(np.clip(whole, 0, length - 1).astype(np.intp), None, ratio)
+    lower = np.minimum(np.floor(inside), length - 2)
+    return _Axis(lower.astype(np.intp), (inside - lower).astype(np.float32), ratio)
+
+
+def _interpolated(values: NDArray[Any], index: int, axis: _Axis) -> NDArray[Any]:
+    count = len(axis.lower)
+    if axis.weight is None:
+        if np.array_equal(axis.lower, np.arange(values.shape[index])):
+            return values
+        return values.take(axis.lower, index)
+    shape = [1, 1, 1]
+    shape[index] = count
+    below = values.take(axis.lower, index).astype(np.float32, copy=False)
+    result = values.take(axis.lower + 1, index).astype(np.float32, copy=False)
+    result -= below
+    result *= axis.weight.reshape(shape)
+    result += below
+    return result
