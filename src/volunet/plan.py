@@ -9,7 +9,7 @@ prediction nor a foreign runtime needs anything but that one file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +20,13 @@ PLAN_VERSION = 1
 
 METADATA_KEY = "volunet.plan"
 """Key of the plan in an ONNX file's ``metadata_props``."""
+
+FLATNESS: Final = 1e-3
+"""A scan whose standard deviation is under this share of its mean is taken as flat: dividing by a
+smaller number would blow the rounding of the mean up into a signal."""
+
+SMALLEST_STD: Final = 1e-6
+"""Lower bound of the divisor where the mean is 0 as well."""
 
 Triple = tuple[float, float, float]
 Size3 = tuple[int, int, int]
@@ -41,9 +48,9 @@ class Normalisation(_Frozen):
     """How one channel's raw intensities become the network's input.
 
     Attributes:
-        kind: ``none``; ``zscore``: (x − mean) / std of the whole volume, computed anew for each
-            scan (MR, whose units are arbitrary); ``clip_zscore``: clip to [low, high], then
-            (x − mean) / std with the data set's fixed numbers (CT, whose units are HU).
+        kind: ``none``; ``zscore``: (x − mean) / max(std, `FLATNESS`·|mean|, `SMALLEST_STD`) of the
+            whole volume, computed anew for each scan (MR, whose units are arbitrary);
+            ``clip_zscore``: clip to [low, high], then (x − mean) / std with the data set's fixed numbers (CT, whose units are HU).
         low: Lower clipping bound in the scan's units, ``clip_zscore`` only.
         high: Upper clipping bound in the scan's units, ``clip_zscore`` only.
         mean: Mean of the clipped foreground intensities, ``clip_zscore`` only.

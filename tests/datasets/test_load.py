@@ -7,7 +7,7 @@ import pytest
 
 from volunet.datasets.cases import Case
 from volunet.datasets.layouts import read_dataset
-from volunet.datasets.load import read_case, to_class_indices
+from volunet.datasets.load import is_whole, read_case, to_class_indices
 from volunet.errors import VolumeError
 
 
@@ -99,3 +99,16 @@ def test_rounds_within_the_tolerance(offset):
 def test_undeclared_values(array, message):
     with pytest.raises(VolumeError, match=message):
         to_class_indices(np.asarray(array), (0, 1), "map")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 1.0009, 1.0011, 0.5], [True, True, False, False]),
+        ([np.nan, np.inf, -np.inf], [False, False, False]),
+        ([3, -4], [True, True]),
+    ],
+    ids=["tolerance", "not-finite", "integers"],
+)
+def test_is_whole(values, expected):
+    assert is_whole(np.array(values)).tolist() == expected

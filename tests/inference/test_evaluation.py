@@ -136,7 +136,7 @@ def test_the_table(folders: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="it is a folder"):
         Evaluation(()).write_csv(tmp_path)
 
 
@@ -154,10 +154,14 @@ def test_none_matched(tmp_path: Path) -> None:
 
 
 def test_grids_that_differ(tmp_path: Path) -> None:
+    for folder in ("p", "r"):
+        write(tmp_path / folder / "a.nii", box(1, 2, 4))
     write(tmp_path / "p" / "x.nii", box(1, 2, 4), spacing_mm=2.0)
     write(tmp_path / "r" / "x.nii", box(1, 2, 4))
-    with pytest.raises(VolumeError, match=r"x\.nii"):
-        evaluate(tmp_path / "p", tmp_path / "r")
+    steps: list[tuple[int, int]] = []
+    with pytest.raises(VolumeError, match=r"x\.nii: reference spacing \(1, 1, 1\) mm, prediction"):
+        evaluate(tmp_path / "p", tmp_path / "r", progress=lambda *step: steps.append(step))
+    assert steps == [], "found before anything was scored"
 
 
 def test_a_scan_is_no_label_map(tmp_path: Path) -> None:

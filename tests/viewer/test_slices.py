@@ -226,7 +226,7 @@ def test_the_picture_is_a_png_with_every_part(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="it is a folder"):
         write_picture(draw(scan()), tmp_path)
 
 

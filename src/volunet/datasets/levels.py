@@ -23,7 +23,7 @@ MAX_RATIO: Final = 2.0
 """Spacings within this factor count as equal."""
 
 PATCH_VOXELS: Final = 64 * 96 * 96
-"""Voxels of a training patch: what two patches and their gradients take of a laptop's memory."""
+"""Largest number of voxels in a training patch: memory grows with it, and so does context."""
 
 Strides = tuple[Size3, ...]
 

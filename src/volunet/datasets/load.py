@@ -16,6 +16,8 @@ from volunet.volumes import Volume, check_same_grid, read_volume
 TOLERANCE: Final = 1e-3
 """How far a label value may be from a whole number: float files hold 3.00000006 for 3."""
 
+_PIECE: Final = 1 << 20
+
 _MANY_VALUES: Final = 50
 """More undeclared values than this are those of an image, not of forgotten classes."""
 
@@ -94,23 +96,27 @@ def to_class_indices(
     # Piece by piece: the positions are 8 bytes a voxel, eight times the answer.
     for start in range(0, flat.size, _PIECE):
         piece = flat[start : start + _PIECE]
-        whole = np.rint(piece)
+        whole = np.rint(piece) if piece.dtype.kind == "f" else piece
         position = np.minimum(np.searchsorted(ascending, whole), len(ascending) - 1)
         # Written so that NaN, which compares false with everything, counts as undeclared.
-        declared = (ascending[position] == whole) & (np.abs(piece - whole) <= TOLERANCE)
+        declared = (ascending[position] == whole) & is_whole(piece)
         if not declared.all():
             raise _undeclared(flat, label_values, where)
         indices[start : start + _PIECE] = order[position]
     return indices.reshape(label_array.shape)
 
 
-_PIECE: Final = 1 << 20
+def is_whole(array: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values are whole numbers, give or take `TOLERANCE`; NaN and infinity are not."""
+    if array.dtype.kind != "f":
+        return np.ones(array.shape, np.bool_)
+    with np.errstate(invalid="ignore"):  # ∞ − ∞ is NaN, which fails the comparison as it should
+        return np.asarray(np.abs(array - np.rint(array)) <= TOLERANCE)
 
 
 def _undeclared(flat: NDArray[Any], label_values: Sequence[int], where: str | Path) -> VolumeError:
     values = np.unique(flat)
-    whole = np.rint(values)
-    strange = values[~(np.isin(whole, label_values) & (np.abs(values - whole) <= TOLERANCE))]
+    strange = values[~(np.isin(np.rint(values), label_values) & is_whole(values))]
     if len(strange) > _MANY_VALUES:
         found = f"{len(values):,} distinct values: looks like an image"
         do = "Give the label map that belongs to the image."

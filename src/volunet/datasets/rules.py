@@ -34,7 +34,7 @@ BATCH_SIZE: Final = 2
 """Patches are large, and two already mix cases in each step."""
 
 MAX_FEATURES: Final = 320
-"""Where doubling stops: beyond it a level has more weights than all levels above it together."""
+"""Where doubling stops: weights grow with the square, and the lowest levels hold few voxels."""
 
 LEFT_RIGHT_AXIS: Final = 2
 """W in (D, H, W): NIfTI's i, which `ORIENTATION` turns along left–right."""
@@ -59,11 +59,12 @@ class Preset:
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     {
-        # Follows the data set. Instance norm does not depend on the other patches of a batch of 2.
-        "auto": Preset(None, "instance", "leaky_relu", "transposed"),
+        # Follows the data set. Batch norm folds into convolutions at inference, and its answer at a
+        # voxel depends on the voxel's neighbourhood alone, whatever the size of the volume.
+        "auto": Preset(None, "batch", "leaky_relu", "transposed"),
         # The notes' network, whatever the data set; its final ReLU is left out, as it cuts the
         # negative logits that a segmentation's softmax needs.
-        "notes": Preset((32, 64, 128, 256, 512), "batch", "relu", "transposed"),
+        "notes": Preset((32, 64, 128, 256, 512), "batch", "relu", "transposed_dilated"),
     }
 )
 
@@ -103,6 +104,7 @@ def plan_from_fingerprint(
     family = PRESETS[preset]
     features = features or family.features
     spacing_mm = spacing_mm or choose_spacing(fingerprint)
+    # Levels follow the patch: training shows the network nothing larger.
     size = patch_size or cap_size(size_on_grid(fingerprint, spacing_mm))
     levels = choose_levels(family, size, spacing_mm, None if features is None else len(features))
     is_plain = all(kernel == (3, 3, 3) for kernel in levels.kernels) and all(

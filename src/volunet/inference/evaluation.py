@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from volunet.errors import OutputError, VolumeError
+from volunet.errors import VolumeError
 from volunet.extras import check_train_extra
 from volunet.inference.label_pairs import LabelNames, find_label_names, find_pairs
-from volunet.volumes import Volume, check_same_grid, read_volume
+from volunet.volumes import Volume, atomic_path, check_same_grid, read_grid, read_volume
 from volunet.volumes.axes import Spacing3
 
 if TYPE_CHECKING:
@@ -176,21 +176,15 @@ class Evaluation:
         Raises:
             OutputError: The file cannot be written.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w", newline="", encoding="utf-8") as file:
-                table = csv.writer(file, lineterminator="\n")
-                table.writerow(CSV_COLUMNS)
-                for row in self.rows:
-                    scores = (row.dice, row.surface_dice, row.hd95_mm, row.volume_difference_ml)
-                    table.writerow([row.case, row.class_name, *(f"{x:.6g}" for x in scores)])
-        except OSError as error:
-            raise OutputError(
-                path,
-                f"cannot be written ({error.strerror})",
-                "The scores are written there as CSV.",
-                "Give another path, or make room.",
-            ) from error
+        with (
+            atomic_path(path) as place,
+            place.open("w", newline="", encoding="utf-8") as file,
+        ):
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(CSV_COLUMNS)
+            for row in self.rows:
+                scores = (row.dice, row.surface_dice, row.hd95_mm, row.volume_difference_ml)
+                table.writerow([row.case, row.class_name, *(f"{score:.6g}" for score in scores)])
 
 
 def evaluate(
@@ -225,6 +219,14 @@ def evaluate(
     declared = find_label_names(references) if classes is None else LabelNames(dict(classes))
     names = dict(declared.names) if declared else {}
     ignored = declared.ignored if declared else None
+    # Headers first: a pair that cannot be scored shows before hours of scoring, not after.
+    for prediction_path, reference_path in matched.pairs.values():
+        check_same_grid(
+            read_grid(reference_path),
+            read_grid(prediction_path),
+            prediction_path,
+            names=("reference", "prediction"),
+        )
     scored: dict[str, dict[int, ClassScore]] = {}
     for done, (case, paths) in enumerate(matched.pairs.items()):
         if progress is not None:
@@ -262,15 +264,9 @@ def _read_pair(
     prediction_path: Path, reference_path: Path, ignored: int | None
 ) -> tuple[NDArray[Any], NDArray[Any], Spacing3]:
     """Both label maps (D, H, W), background where the reference says ``ignore``; the spacing."""
-    reference_volume, prediction_volume = read_volume(reference_path), read_volume(prediction_path)
-    check_same_grid(
-        reference_volume.grid,
-        prediction_volume.grid,
-        prediction_path,
-        names=("reference", "prediction"),
-    )
-    prediction = _label_map(prediction_volume, prediction_path)
+    reference_volume = read_volume(reference_path, allow_channels=True)
     reference = _label_map(reference_volume, reference_path)
+    prediction = _label_map(read_volume(prediction_path, allow_channels=True), prediction_path)
     if ignored is not None:
         prediction = np.where(reference == ignored, 0, prediction)
         reference = np.where(reference == ignored, 0, reference)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from volunet.errors import DatasetError
+from volunet.volumes.read import READERS
 
-ENDINGS: Final = (".nii.gz", ".nii", ".nrrd", ".mha")
+ENDINGS: Final = tuple(READERS)
 """Endings of the label maps that a folder is searched for; a mixed folder is fine."""
 
 

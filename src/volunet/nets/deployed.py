@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from volunet.nets.unet import UNet3d
-from volunet.plan import Normalisation, Plan
-from volunet.volumes.normalise import FLATNESS, SMALLEST_STD
+from volunet.plan import FLATNESS, SMALLEST_STD, Normalisation, Plan
 
 
 class DeployedNetwork(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from volunet.errors import ConfigError
 from volunet.nets.unet import UNet3d
-from volunet.plan import NetworkPlan
+from volunet.plan import NetworkPlan, Plan
 
 _BLOCK = {"0": "conv1", "1": "norm1", "3": "conv2", "4": "norm2"}
 """Index in the notes' ``doubleConv`` sequence → name in `ConvBlock`."""
@@ -38,6 +38,22 @@ def build_network(plan: NetworkPlan) -> UNet3d:
     """The network that a plan describes, with fresh weights."""
     arguments = {name: getattr(plan, name) for name in NetworkPlan.model_fields}
     return UNet3d(**arguments)
+
+
+def network_of(plan: Plan) -> UNet3d:
+    """The network that a data set's plan names, with fresh weights.
+
+    Raises:
+        ConfigError: The plan is of a model file that is not volunet's and names no network.
+    """
+    if plan.network is None:
+        raise ConfigError(
+            plan.dataset,
+            "a plan without a network",
+            "A plan made by volunet train names its network.",
+            "Use the plan of a run folder or of an exported model.",
+        )
+    return build_network(plan.network)
 
 
 def from_notes_names(state: Mapping[str, Tensor], levels: int = 5) -> dict[str, Tensor]:

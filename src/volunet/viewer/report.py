@@ -16,8 +16,9 @@ from typing import Final
 
 from jinja2 import Environment, StrictUndefined
 
-from volunet.errors import ConfigError, OutputError, ShapeError
+from volunet.errors import ConfigError, ShapeError
 from volunet.inference.evaluation import Evaluation
+from volunet.volumes import atomic_path
 
 REPORT_NAME: Final = "report.html"
 """Name of the file that `write_report` writes."""
@@ -140,16 +141,8 @@ def write_report(folder: Path, report: Report) -> Path:
         ],
     )
     path = folder / REPORT_NAME
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            path,
-            f"cannot be written ({error.strerror})",
-            "The report is written there.",
-            "Give another folder, or make room.",
-        ) from error
+    with atomic_path(path) as place:
+        place.write_text(text, encoding="utf-8")
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 
 from volunet.errors import OutputError, VolumeError
 from volunet.volumes.axes import Affine, affine_of_itk, itk_geometry
@@ -18,7 +18,7 @@ from volunet.volumes.payload import check_payload
 from volunet.volumes.volume import Volume
 
 
-def volume_of_image(image: sitk.Image, source: Path | None = None) -> Volume:
+def volume_of_image(image: SimpleITK.Image, source: Path | None = None) -> Volume:
     """A SimpleITK image as a volume; its voxels are copied.
 
     Args:
@@ -31,13 +31,13 @@ def volume_of_image(image: sitk.Image, source: Path | None = None) -> Volume:
     """
     where = source or "image"
     grid = _grid(image, where)
-    array = sitk.GetArrayFromImage(image)
+    array = SimpleITK.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         array = np.moveaxis(array, -1, 0)
     return Volume(array.reshape(grid.num_channels, *grid.shape), grid.affine, source)
 
 
-def image_of_volume(volume: Volume) -> sitk.Image:
+def image_of_volume(volume: Volume) -> SimpleITK.Image:
     """A volume as a SimpleITK image; channels become the components of a vector image.
 
     Raises:
@@ -45,9 +45,9 @@ def image_of_volume(volume: Volume) -> sitk.Image:
     """
     array = storable(volume.array, volume.source or "volume")
     if volume.num_channels == 1:
-        image = sitk.GetImageFromArray(array[0])
+        image = SimpleITK.GetImageFromArray(array[0])
     else:
-        image = sitk.GetImageFromArray(np.moveaxis(array, 0, -1), isVector=True)
+        image = SimpleITK.GetImageFromArray(np.moveaxis(array, 0, -1), isVector=True)
     spacing, origin, direction = itk_geometry(volume.affine)
     image.SetSpacing(spacing)
     image.SetOrigin(origin)
@@ -101,7 +101,7 @@ def write_itk(volume: Volume, path: Path) -> None:
     """
     image = image_of_volume(volume)
     try:
-        sitk.WriteImage(image, str(path), useCompression=True)
+        SimpleITK.WriteImage(image, str(path), useCompression=True)
     except RuntimeError as error:
         raise OutputError(
             path,
@@ -112,7 +112,7 @@ def write_itk(volume: Volume, path: Path) -> None:
 
 
 def _reader(path: Path) -> Any:
-    reader = sitk.ImageFileReader()
+    reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
@@ -123,9 +123,9 @@ def _reader(path: Path) -> Any:
 
 def _grid(header: Any, where: str | Path) -> Grid:
     """Grid of an image or of a reader that has read its header."""
-    kind = header.GetPixelIDTypeAsString()
+    kind = SimpleITK.GetPixelIDValueAsString(header.GetPixelID())
     axes = header.GetDimension()
-    is_image = isinstance(header, sitk.Image)
+    is_image = isinstance(header, SimpleITK.Image)
     components = (
         header.GetNumberOfComponentsPerPixel() if is_image else header.GetNumberOfComponents()
     )
@@ -141,7 +141,7 @@ def _grid(header: Any, where: str | Path) -> Grid:
     count = min(axes, 3)
     cosines = np.reshape(header.GetDirection(), (axes, axes))
     direction[:count, :count] = cosines[:count, :count]
-    i, j, k = (size + (1,))[:3]
+    i, j, k = (*size, 1)[:3]
     affine = _affine(spacing, origin, direction, where)
     return Grid((k, j, i), affine, size[3] if axes == 4 else components)
 
@@ -149,15 +149,15 @@ def _grid(header: Any, where: str | Path) -> Grid:
 def _affine(
     spacing: tuple[float, ...], origin: tuple[float, ...], direction: Any, where: str | Path
 ) -> Affine:
-    i, j, k = (spacing + (1.0,))[:3]
-    x, y, z = (origin + (0.0,))[:3]
+    i, j, k = (*spacing, 1.0)[:3]
+    x, y, z = (*origin, 0.0)[:3]
     affine = affine_of_itk((i, j, k), (x, y, z), tuple(direction.ravel()))
     check_affine(affine, where)
     return affine
 
 
 def _component_bytes(reader: Any) -> int:
-    bits = re.search(r"(\d+)-bit", reader.GetPixelIDTypeAsString())
+    bits = re.search(r"(\d+)-bit", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
     return int(bits.group(1)) // 8 if bits else 1
 
 
@@ -165,7 +165,7 @@ def _unreadable(path: Path, error: RuntimeError) -> VolumeError:
     return VolumeError(
         path,
         f"SimpleITK cannot read it: {_last_line(error)}",
-        "An .nrrd, .nhdr, .mha or .mhd file begins with its header and holds, or names, all voxels.",
+        "An NRRD or MetaImage file begins with its header, and holds or names all voxels.",
         "Copy or download the file again; if it is of another format, give it that ending.",
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -52,7 +53,7 @@ def read_nifti(path: Path, allow_channels: bool) -> Volume:
         if expected > held * LARGEST_EXPANSION:
             raise _damaged(path, "the file ends early", held, expected)
         array = np.empty(math.prod(size), dtype)
-        outcome = fill(stream, int(header.get_data_offset()), memoryview(array.view(np.uint8)))
+        outcome = fill(stream, int(header.get_data_offset()), array.view(np.uint8).data)
         if outcome.fault is None:
             rest = drain(stream)
             outcome = outcome._replace(fault=rest.fault)
@@ -99,7 +100,7 @@ def write_nifti(volume: Volume, path: Path) -> None:
     image.to_filename(path)
 
 
-def _header(stream: BinaryIO, path: Path) -> Any:
+def _header(stream: BufferedIOBase, path: Path) -> Any:
     cause: Exception | None = None
     try:
         start = stream.read(4)
@@ -139,7 +140,7 @@ def _affine(header: Any, path: Path) -> Affine:
 
 def _dtype(header: Any, path: Path) -> np.dtype[Any]:
     try:
-        dtype = np.dtype(header.get_data_dtype())
+        dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
     except (HeaderDataError, KeyError) as error:
         raise VolumeError(
             path,
@@ -161,7 +162,7 @@ def _dtype(header: Any, path: Path) -> np.dtype[Any]:
 def _size(header: Any, path: Path, allow_channels: bool) -> tuple[int, int, int, int]:
     """Size (i, j, k, C); axes of length 1 past the third are left out."""
     shape = tuple(int(length) for length in header.get_data_shape())
-    i, j, k = (shape + (1, 1, 1))[:3] if shape else (0, 0, 0)
+    i, j, k = (*shape, 1, 1, 1)[:3] if shape else (0, 0, 0)
     more = [length for length in shape[3:] if length != 1]
     if min((i, j, k, *more)) < 1:
         raise VolumeError(

@@ -6,19 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from volunet.plan import Normalisation
-
-FLATNESS: Final = 1e-3
-"""A scan whose standard deviation is under this share of its mean is taken as flat: dividing by a
-smaller number would blow the rounding of the mean up into a signal."""
-
-SMALLEST_STD: Final = 1e-6
-"""Lower bound of the divisor where the mean is 0 as well."""
+from volunet.plan import FLATNESS, SMALLEST_STD, Normalisation
 
 
 def normalise(array: NDArray[Any], rules: Sequence[Normalisation]) -> NDArray[np.float32]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from volunet.errors import VolumeError
 from volunet.volumes.streams import Outcome, drain, drain_zlib, share_of
@@ -110,7 +111,7 @@ def _nrrd(path: Path) -> _Payload | None:
     )
 
 
-def _lines(file: BinaryIO) -> Iterator[str]:
+def _lines(file: BufferedIOBase) -> Iterator[str]:
     for _ in range(_LONGEST_HEADER_LINES):
         line = file.readline()
         if not line:

@@ -63,7 +63,7 @@ def plan_conform(grid: Grid, orientation: str, spacing_mm: Spacing3 | None) -> G
     Example:
         >>> from volunet.volumes.axes import affine_of
         >>> grid = plan_conform(Grid((10, 20, 20), affine_of((3.0, 1.0, 1.0))), "RAS", (1.0,) * 3)
-        >>> grid.shape, grid.affine[2, 3]
+        >>> grid.shape, float(grid.affine[2, 3])
         ((30, 20, 20), -1.0)
     """
     if orientation != ANY_ORIENTATION:
@@ -144,7 +144,7 @@ def labels_onto(scores: Volume, grid: Grid, values: Sequence[int]) -> Volume:
     """Turn a model's scores into a label map on the scan's own grid.
 
     The inverse of `conform`: each class is interpolated linearly and the largest score wins (the
-    first class on a tie), a slab at a time, so that beside the label map no map of full size exists.
+    first class on a tie), a slab at a time, so that no other map of full size exists.
     Where no axis changes its spacing this is argmax and turning the axes, exactly.
 
     Args:

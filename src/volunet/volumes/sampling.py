@@ -2,8 +2,7 @@
 
 Grids that differ only in axis order, direction, spacing and offset (and those are the only ones
 between a scan and a model) are resampled axis by axis: three 1D interpolations, exact where voxels
-coincide. On one core this takes a third of the time of SimpleITK's and scipy's filters, and a slab
-needs no map of full size beside the result.
+coincide, right for sheared grids too, and a slab needs no map of full size beside the result.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _SLAB_VOXELS = 1 << 21
 """Voxels of a slab: 8 MiB as float32, small enough that its passes stay near the caches."""
 
 _SNAP_VOXELS = 1e-4
-"""Positions this near to whole voxels, on the whole axis, are taken as whole: rounding of affines."""
+"""An axis whose positions are all this near to whole voxels needs no interpolation."""
 
 _SKEW_VOXELS = 0.05
 """Grids that drift apart by more than this across the volume are not parallel."""
@@ -57,11 +56,6 @@ class Sampling:
     order: tuple[int, int, int]
     flipped: tuple[bool, bool, bool]
     axes: tuple[_Axis, _Axis, _Axis]
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether every target voxel is a source voxel, so that nothing is interpolated."""
-        return all(axis.weight is None for axis in self.axes)
 
     def aligned(self, array: NDArray[Any]) -> NDArray[Any]:
         """View a source array (C, D, H, W) with its axes in the target's order and direction."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 _CHUNK_BYTES = 1 << 20
 _INFLATE_BYTES = 1 << 14
@@ -31,22 +32,23 @@ class Outcome(NamedTuple):
     fault: str | None
 
 
-def open_maybe_gzip(path: Path) -> BinaryIO:
+def open_maybe_gzip(path: Path) -> BufferedIOBase:
     """Open a file for reading, through gzip where its first bytes say so, whatever its name."""
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
     if compressed:
-        return gzip.open(path, "rb")  # type: ignore[return-value]  # typeshed: not a BinaryIO
+        return gzip.open(path, "rb")
     return path.open("rb")
 
 
-def fill(stream: BinaryIO, offset: int, target: memoryview) -> Outcome:
+def fill(stream: BufferedIOBase, offset: int, target: memoryview) -> Outcome:
     """Fill a writable buffer of bytes from an offset on; a bad stream gives a fault."""
     done = 0
     try:
         stream.seek(offset)
         while done < len(target):
-            count = stream.readinto(target[done : done + _CHUNK_BYTES])  # type: ignore[attr-defined]
+            # readinto1 hands out what came before a fault; readinto would lose it
+            count = stream.readinto1(target[done : done + _CHUNK_BYTES])
             if count == 0:
                 return Outcome(done, "the file ends early")
             done += count
@@ -55,18 +57,18 @@ def fill(stream: BinaryIO, offset: int, target: memoryview) -> Outcome:
     return Outcome(done, None)
 
 
-def drain(stream: BinaryIO) -> Outcome:
+def drain(stream: BufferedIOBase) -> Outcome:
     """Read what is left of a stream, for its checksum."""
     done = 0
     try:
-        while chunk := stream.read(_CHUNK_BYTES):
+        while chunk := stream.read1(_CHUNK_BYTES):
             done += len(chunk)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         return Outcome(done, _fault("gzip", error))
     return Outcome(done, None)
 
 
-def drain_zlib(file: BinaryIO) -> Outcome:
+def drain_zlib(file: BufferedIOBase) -> Outcome:
     """Inflate a zlib stream to its end without keeping it."""
     inflater = zlib.decompressobj()
     done = 0

@@ -37,7 +37,8 @@ def test_reads_cases_and_values(scans):
 
 
 def test_channels_and_names(scans):
-    text = "\ufeffID,image_CT,image_PET,Label,comment\np9,scans/0.nii.gz,scans/1.nii.gz,maps/0.nii.gz,x\n"
+    header = "\ufeffID,image_CT,image_PET,Label,comment\n"
+    text = header + "p9,scans/0.nii.gz,scans/1.nii.gz,maps/0.nii.gz,x\n"
     dataset = read_dataset(write_table(scans, text))
     assert dataset.channels == ("CT", "PET")
     assert dataset.cases[0].name == "p9"

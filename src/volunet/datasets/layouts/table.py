@@ -16,6 +16,7 @@ import numpy as np
 from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.layouts.description import MAX_CLASSES, check_class_count
 from volunet.datasets.layouts.names import case_name, sort_cases
+from volunet.datasets.load import is_whole
 from volunet.errors import DatasetError, VolumeError
 from volunet.volumes import read_volume
 
@@ -120,8 +121,7 @@ def _find_labels(cases: tuple[Case, ...], where: Path) -> dict[int, str]:
         except VolumeError as error:
             _LOG.debug("no label values from %s", error)
             continue
-        whole = np.rint(found)
-        if len(found) <= MAX_CLASSES and (np.abs(found - whole) <= 1e-3).all():
-            values.update(int(value) for value in whole if value >= 0)
+        if len(found) <= MAX_CLASSES and is_whole(found).all():
+            values.update(int(value) for value in np.rint(found) if value >= 0)
     names = {value: "background" if value == 0 else f"class {value}" for value in sorted(values)}
     return check_class_count(names, where)

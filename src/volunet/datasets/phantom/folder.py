@@ -51,8 +51,6 @@ def write_phantoms(
     _check_numbers(num_cases, seed)
     check_spacing(spacing_mm)
     check_output_folder(folder)
-    for part in ("imagesTr", "labelsTr", "landmarksTr"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
     for index in range(num_cases):
         name = f"phantom_{index:03d}"
         case_seed = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])

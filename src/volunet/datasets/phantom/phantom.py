@@ -24,7 +24,6 @@ LANDMARKS = ("left femoral head centre", "right femoral head centre")
 DEFAULT_SPACING_MM: tuple[Range, Range, Range] = ((4.8, 6.0), (4.4, 5.0), (4.4, 5.0))
 """Coarse, so that a network learns from 20 phantoms in minutes on a laptop: about 50×57×83."""
 
-
 _HEADS_FROM_MIDDLE_MM = np.array([0.0, 14.0, -6.0])
 """Place of the femoral heads in the field of view: the body's bulk is behind and above them."""
 

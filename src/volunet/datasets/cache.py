@@ -1,0 +1,133 @@
+"""Cases on the model's grid, kept as memory-mapped arrays: prepared once, read by every worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from volunet.datasets.cases import Case, DataSet
+from volunet.datasets.load import read_case, to_class_indices
+from volunet.errors import DatasetError
+from volunet.plan import Plan
+from volunet.volumes import conform, conform_labels
+from volunet.volumes.atomic import atomic_path
+from volunet.volumes.normalise import normalise
+
+VOXELS_A_CLASS: Final = 2000
+"""Voxels of each class that are kept as places to centre a patch on."""
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One case on the model's grid.
+
+    Attributes:
+        name: The case's name.
+        folder: Where its arrays lie.
+    """
+
+    name: str
+    folder: Path
+
+    def image(self) -> NDArray[np.float32]:
+        """Normalised intensities, (C, D, H, W), memory-mapped."""
+        array: NDArray[np.float32] = np.load(self.folder / f"{self.name}.image.npy", mmap_mode="r")
+        return array
+
+    def label(self) -> NDArray[np.uint8]:
+        """Class indices, (D, H, W), memory-mapped."""
+        array: NDArray[np.uint8] = np.load(self.folder / f"{self.name}.label.npy", mmap_mode="r")
+        return array
+
+    def voxels(self) -> NDArray[np.int32]:
+        """A sample of foreground voxels, (N, 4): class, then index along D, H, W."""
+        array: NDArray[np.int32] = np.load(self.folder / f"{self.name}.voxels.npy")
+        return array
+
+    @property
+    def _files(self) -> tuple[Path, ...]:
+        return tuple(self.folder / f"{self.name}.{part}.npy" for part in _PARTS)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every array is there; each was written atomically."""
+        return all(file.is_file() for file in self._files)
+
+
+_PARTS: Final = ("image", "label", "voxels")
+
+
+def prepare_cases(
+    cases: Sequence[Case],
+    dataset: DataSet,
+    plan: Plan,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[PreparedCase]:
+    """Bring cases onto the model's grid, and keep what is there already.
+
+    Args:
+        cases: Labelled cases.
+        dataset: The data set that they belong to.
+        plan: Says orientation, spacing, normalisation and label values.
+        folder: Where the arrays go; of this plan alone.
+        progress: Called with the cases done and their number.
+
+    Raises:
+        DatasetError: A case has no label.
+        VolumeError: A file cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    prepared = []
+    for done, case in enumerate(cases):
+        entry = PreparedCase(case.name, folder)
+        if not entry.is_whole:
+            _prepare(case, dataset, plan, folder)
+        prepared.append(entry)
+        if progress:
+            progress(done + 1, len(cases))
+    return prepared
+
+
+def _prepare(case: Case, dataset: DataSet, plan: Plan, folder: Path) -> None:
+    image, label = read_case(case, dataset)
+    if label is None:
+        raise DatasetError(
+            case.name, "no label map", "Training cases have one.", "Add it, or leave the case out."
+        )
+    spacing = plan.spacing_mm
+    classes = label.with_array(to_class_indices(label.array, plan.label_values, case.name))
+    target = conform_labels(classes, plan.orientation, spacing).array[0].astype(np.uint8)
+    x = normalise(conform(image, plan.orientation, spacing).array, plan.normalisation)
+    _save(folder / f"{case.name}.image.npy", np.ascontiguousarray(x))
+    _save(folder / f"{case.name}.label.npy", np.ascontiguousarray(target))
+    _save(folder / f"{case.name}.voxels.npy", sample_voxels(target, len(plan.classes)))
+
+
+def sample_voxels(label: NDArray[np.uint8], num_classes: int) -> NDArray[np.int32]:
+    """Choose up to `VOXELS_A_CLASS` voxels of each foreground class, evenly through the scan.
+
+    Args:
+        label: Class indices, (D, H, W).
+        num_classes: Classes, the background included.
+
+    Returns:
+        (N, 4): class, then index along D, H, W.
+    """
+    rows = []
+    for index in range(1, num_classes):
+        where = np.flatnonzero(label == index)
+        kept = where[:: max(1, -(-where.size // VOXELS_A_CLASS))]
+        places = np.stack(np.unravel_index(kept, label.shape), axis=1)
+        rows.append(np.insert(places, 0, index, axis=1))
+    return np.concatenate(rows).astype(np.int32) if rows else np.zeros((0, 4), np.int32)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)

@@ -1,0 +1,177 @@
+"""PyTorch data sets of patches: for training at random places, for validation at a fixed one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypedDict
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from volunet.datasets.augment import make_augmentation
+from volunet.datasets.cache import PreparedCase
+from volunet.plan import Plan, Size3
+
+FOREGROUND_SHARE: Final = 0.5
+"""Share of training patches that are centred on a foreground voxel, of a class drawn evenly."""
+
+MARGIN: Final = 1.3
+"""What is cut out before rotation and zoom, as a multiple of the patch on each axis."""
+
+
+class Patch(TypedDict):
+    """A patch, as the data sets below answer it.
+
+    ``image``: (C, D, H, W), float32. ``label``: (1, D, H, W), int64 class indices.
+    """
+
+    image: Tensor
+    label: Tensor
+
+
+class TrainingPatches(Dataset[Patch]):
+    """Augmented patches; patch number i is the same on every machine and with any workers.
+
+    Args:
+        cases: Cases on the model's grid.
+        plan: Says the patch's size and the augmentation.
+        seed: Seed of all the patches.
+        augment: Whether to augment; else a patch is only cut out.
+    """
+
+    def __init__(
+        self, cases: Sequence[PreparedCase], plan: Plan, seed: int, *, augment: bool = True
+    ) -> None:
+        self._cases = list(cases)
+        self._plan = plan
+        self._seed = seed
+        self._augmentation: BasicTransform | None = make_augmentation(plan) if augment else None
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, index: int) -> Patch:
+        """Patch number `index`, which may be any number from 0 up."""
+        rng = np.random.default_rng((self._seed, index))
+        # Every case once in each round, in an order that each round draws anew.
+        turn, place = divmod(index, len(self._cases))
+        order = np.random.default_rng((self._seed, turn, 1)).permutation(len(self._cases))
+        case = self._cases[order[place]]
+        image, label = case.image(), case.label()
+        centre = self._choose_centre(rng, case, label.shape)
+        if self._augmentation is None:
+            return cut_patch(image, label, centre, self._plan.patch_size)
+        cut = cut_patch(image, label, centre, _with_margin(self._plan.patch_size))
+        answer = _run_seeded(self._augmentation, cut, int(rng.integers(2**31)))
+        return Patch(image=answer["image"].float(), label=answer["segmentation"].long())
+
+    def _choose_centre(
+        self, rng: np.random.Generator, case: PreparedCase, size: Sequence[int]
+    ) -> NDArray[np.int64]:
+        patch = np.asarray(self._plan.patch_size)
+        low = np.minimum(patch // 2, np.asarray(size) // 2)
+        high = np.maximum(np.asarray(size) - (patch - patch // 2), low)
+        voxels = case.voxels()
+        if len(voxels) and rng.random() < FOREGROUND_SHARE:
+            of_class = voxels[voxels[:, 0] == rng.choice(np.unique(voxels[:, 0]))]
+            place = of_class[rng.integers(len(of_class)), 1:].astype(np.int64)
+            return np.asarray(np.clip(place, low, high), dtype=np.int64)
+        return np.asarray(rng.integers(low, high + 1), dtype=np.int64)
+
+
+class ValidationPatches(Dataset[Patch]):
+    """One patch a case, around the middle of its foreground; never augmented.
+
+    Args:
+        cases: Cases on the model's grid.
+        plan: Says the patch's size.
+    """
+
+    def __init__(self, cases: Sequence[PreparedCase], plan: Plan) -> None:
+        self._cases = list(cases)
+        self._plan = plan
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, index: int) -> Patch:
+        """The patch of case number `index`."""
+        case = self._cases[index]
+        label = case.label()
+        voxels = case.voxels()
+        size = np.asarray(label.shape)
+        centre = np.rint(voxels[:, 1:].mean(axis=0)) if len(voxels) else size // 2
+        patch = np.asarray(self._plan.patch_size)
+        low = np.minimum(patch // 2, size // 2)
+        centre = np.clip(centre, low, np.maximum(size - (patch - patch // 2), low))
+        return cut_patch(case.image(), label, centre.astype(np.int64), self._plan.patch_size)
+
+
+class ConsecutiveSampler(Sampler[int]):
+    """The next `num_samples` patch numbers, going on where the last epoch ended.
+
+    Args:
+        num_samples: Patches an epoch.
+    """
+
+    def __init__(self, num_samples: int) -> None:
+        self.num_samples = num_samples
+        self.next_index = 0
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        start = self.next_index
+        self.next_index = start + self.num_samples
+        return iter(range(start, start + self.num_samples))
+
+
+def cut_patch(
+    image: NDArray[np.float32], label: NDArray[np.uint8], centre: NDArray[np.int64], size: Size3
+) -> Patch:
+    """Cut a patch out of a case; outside the case the image is its border, the label background.
+
+    Args:
+        image: (C, D, H, W).
+        label: (D, H, W).
+        centre: Voxel in the middle of the patch, (D, H, W).
+        size: Size of the patch in voxels, (D, H, W).
+    """
+    start = centre - np.asarray(size) // 2
+    stop = start + size
+    inside = tuple(
+        slice(max(0, int(a)), min(d, int(b)))
+        for a, b, d in zip(start, stop, label.shape, strict=True)
+    )
+    before = np.maximum(0, -start)
+    after = np.maximum(0, stop - label.shape)
+    widths = list(zip(before.tolist(), after.tolist(), strict=True))
+    x = np.pad(image[(slice(None), *inside)], [(0, 0), *widths], mode="edge")
+    y = np.pad(label[inside], widths)
+    return Patch(
+        image=torch.from_numpy(np.ascontiguousarray(x)),
+        label=torch.from_numpy(y[np.newaxis].astype(np.int64)),
+    )
+
+
+def _with_margin(size: Size3) -> Size3:
+    depth, height, width = (-(-int(d * MARGIN * 10) // 10) if d > 1 else 1 for d in size)
+    return depth, height, width
+
+
+def _run_seeded(augmentation: BasicTransform, patch: Patch, seed: int) -> dict[str, Any]:
+    """Augment with a seed of its own, and leave the global generators as they were."""
+    state = np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        answer: dict[str, Any] = augmentation(
+            image=patch["image"], segmentation=patch["label"].to(torch.int16)
+        )
+    np.random.set_state(state)
+    return answer

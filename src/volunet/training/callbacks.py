@@ -1,0 +1,130 @@
+"""What ends a fit early, and what shows how it goes."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import CSVLogger
+
+from volunet.training.budget import Budget
+from volunet.training.checkpoints import BestWeights
+from volunet.training.curve import draw_curve
+
+_log = logging.getLogger(__name__)
+
+Report = Callable[[float, dict[str, float]], None]
+"""Told the share of the budget that is spent and the newest figures."""
+
+
+class StopOnInterrupt(pl.Callback):
+    """The first Ctrl-C ends the fit after the batch under way, the second at once."""
+
+    def __init__(self) -> None:
+        self._previous: Any = None
+        self.interrupted = False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over SIGINT."""
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+            trainer.should_stop = True
+            _log.warning("Interrupted: ending after this batch; once more to end at once.")
+
+        try:
+            self._previous = signal.signal(signal.SIGINT, stop)
+        except ValueError:  # not in the main thread: whoever owns it handles SIGINT
+            self._previous = None
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give SIGINT back."""
+        self._restore()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give SIGINT back."""
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
+
+
+class StopWithoutGain(pl.Callback):
+    """Ends the fit when the validation Dice has not risen for some validations.
+
+    Args:
+        best: Counts the validations since the best one.
+        patience: How many; 0 never ends the fit.
+    """
+
+    def __init__(self, best: BestWeights, patience: int) -> None:
+        self._best = best
+        self._patience = patience
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Look whether it is time."""
+        if self._patience and self._best.validations_since >= self._patience:
+            _log.info("No better Dice for %d validations: ending.", self._patience)
+            trainer.should_stop = True
+
+
+class ShowProgress(pl.Callback):
+    """Tells a report function how the fit goes, and draws the curve after each validation.
+
+    Args:
+        folder: The run folder.
+        budget: Knows how much is spent.
+        report: Called after each batch and each validation; None: only the curve is drawn.
+    """
+
+    def __init__(self, folder: Path, budget: Budget, report: Report | None) -> None:
+        self._folder = folder
+        self._budget = budget
+        self._report = report
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Report the loss."""
+        self._tell(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the Dice."""
+        self._tell(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the curve so far."""
+        self._draw(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the whole curve."""
+        self._draw(trainer)
+
+    def _tell(self, trainer: pl.Trainer) -> None:
+        if self._report:
+            figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            self._report(self._budget.spent(trainer), figures)
+
+    def _draw(self, trainer: pl.Trainer) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                logger.save()
+                draw_curve(Path(logger.experiment.metrics_file_path), self._folder)

@@ -1,0 +1,130 @@
+"""What a fit writes as it goes: its last state every half minute, its best weights."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from volunet.errors import ConfigError
+from volunet.nets import UNet3d
+from volunet.training.run_folder import LAST_FILE, read_best_dice, write_weights
+from volunet.volumes.atomic import atomic_path
+
+INTERVAL: Final = timedelta(seconds=30)
+"""How much a killed fit may lose, besides one validation."""
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all, and are read without unpickling code."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint atomically."""
+        with atomic_path(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = True,
+    ) -> dict[str, Any]:
+        """Read a checkpoint, tensors and plain data alone.
+
+        Raises:
+            ConfigError: It needs arbitrary unpickling, or is damaged.
+        """
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint with ``weights_only=True``.
+
+    Raises:
+        ConfigError: There is none, it needs arbitrary unpickling, or it is damaged.
+    """
+    if not path.is_file():
+        raise ConfigError(
+            path,
+            "no such checkpoint",
+            "A fit writes one every half minute.",
+            "Train anew, in another folder.",
+        )
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ConfigError(
+            path,
+            "a checkpoint that would need arbitrary unpickling",
+            "A checkpoint holds tensors and plain data; anything else could run code and is "
+            "refused.",
+            "Use a checkpoint that volunet wrote.",
+        ) from error
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise ConfigError(
+            path,
+            f"a damaged checkpoint ({str(error).splitlines()[0]})",
+            "A checkpoint is as volunet wrote it.",
+            "Restore it, or train anew.",
+        ) from error
+    return checkpoint
+
+
+def last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """The callback that keeps ``last.ckpt`` at most half a minute old."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename=Path(LAST_FILE).stem,
+        train_time_interval=INTERVAL,
+        save_top_k=1,
+        enable_version_counter=False,
+        save_on_exception=False,
+    )
+
+
+class BestWeights(pl.Callback):
+    """Writes the network's weights whenever the validation Dice is the best so far.
+
+    Without validation cases it writes them at the end of the fit. A fit that is resumed goes on
+    from the Dice of the weights in the folder.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.best_dice = read_best_dice(folder)
+        self.validations_since = 0
+        self.validated_at = -1
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the weights if they are the best."""
+        dice = float(trainer.callback_metrics["val_dice"])
+        self.validated_at = trainer.global_step
+        self.validations_since += 1
+        if dice > self.best_dice:
+            self.best_dice = dice
+            self.validations_since = 0
+            write_weights(self._folder, _network(pl_module), dice)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the last state, and the weights of a fit that was never validated."""
+        trainer.save_checkpoint(self._folder / LAST_FILE)
+        if self.best_dice < 0:
+            write_weights(self._folder, _network(pl_module), math.nan)
+
+
+def _network(module: pl.LightningModule) -> UNet3d:
+    network: UNet3d = module.network  # type: ignore[assignment]
+    return network

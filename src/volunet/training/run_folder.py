@@ -1,0 +1,175 @@
+"""The run folder: what a fit leaves behind, and reading it again.
+
+======================== ==========================================================
+``plan.json``            the plan
+``run.json``             version of this layout, the configuration, the cases' names
+``weights.safetensors``  the best weights so far, by validation Dice
+``last.ckpt``            the last state, for ``--resume``; at most half a minute old
+``metrics.csv``          loss, validation loss and Dice by epoch
+``curve.png``            the same as a picture
+``tensorboard/``         the same for TensorBoard
+``cache/``               the cases on the model's grid; may be deleted
+======================== ==========================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from volunet.errors import ConfigError
+from volunet.nets import UNet3d, network_of
+from volunet.plan import Plan, read_plan
+from volunet.training.config import TrainingConfig
+from volunet.volumes.atomic import atomic_path
+
+RUN_VERSION: Final = 1
+"""Version of this layout; a run folder of another version is refused."""
+
+PLAN_FILE: Final = "plan.json"
+RUN_FILE: Final = "run.json"
+WEIGHTS_FILE: Final = "weights.safetensors"
+LAST_FILE: Final = "last.ckpt"
+METRICS_FILE: Final = "metrics.csv"
+CURVE_FILE: Final = "curve.png"
+CACHE_FOLDER: Final = "cache"
+_DICE_KEY: Final = "val_dice"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run folder's description.
+
+    Attributes:
+        folder: The run folder.
+        plan: The plan.
+        config: How the network is fitted.
+        dataset: The folder or table that it was started on.
+        training: Names of the training cases.
+        validation: Names of the validation cases.
+    """
+
+    folder: Path
+    plan: Plan
+    config: TrainingConfig
+    dataset: str
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+def write_run(run: Run) -> None:
+    """Write ``plan.json`` and ``run.json``, the latter last: without it there is no run."""
+    _write_text(run.folder / PLAN_FILE, run.plan.model_dump_json(indent=2))
+    description = {
+        "run_version": RUN_VERSION,
+        "config": dataclasses.asdict(run.config),
+        "dataset": run.dataset,
+        "training": run.training,
+        "validation": run.validation,
+    }
+    _write_text(run.folder / RUN_FILE, json.dumps(description, indent=2))
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run folder's description.
+
+    Raises:
+        ConfigError: It is no run folder, or one of another version.
+    """
+    folder = Path(folder)
+    file = folder / RUN_FILE
+    if not file.is_file():
+        raise ConfigError(
+            folder,
+            f"no {RUN_FILE} in it" if folder.is_dir() else "no such folder",
+            "A run folder is what volunet train -o made.",
+            "Check the path, or train.",
+        )
+    try:
+        description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _unreadable(file, str(error)) from error
+    version = description.get("run_version") if isinstance(description, dict) else None
+    if version != RUN_VERSION:
+        raise ConfigError(
+            file,
+            f"a run folder of version {version}",
+            f"This volunet reads version {RUN_VERSION}.",
+            "Train again, or use the volunet that wrote it.",
+        )
+    try:
+        return Run(
+            folder=folder,
+            plan=read_plan((folder / PLAN_FILE).read_text(encoding="utf-8"), folder / PLAN_FILE),
+            config=TrainingConfig(**description["config"]),
+            dataset=description["dataset"],
+            training=tuple(description["training"]),
+            validation=tuple(description["validation"]),
+        )
+    except (KeyError, TypeError, FileNotFoundError) as error:
+        raise _unreadable(file, str(error)) from error
+
+
+def write_weights(folder: Path, network: UNet3d, dice: float) -> None:
+    """Write a network's weights with their validation Dice (NaN without one), atomically."""
+    # safetensors wants plain memory; channels-last weights are stored as such.
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        save_file(state, temporary, metadata={_DICE_KEY: repr(dice)})
+
+
+def read_best_dice(folder: Path) -> float:
+    """Validation Dice of the weights in a run folder; −1 where there are none."""
+    file = folder / WEIGHTS_FILE
+    if not file.is_file():
+        return -1.0
+    with safe_open(file, framework="pt") as weights:
+        dice = float((weights.metadata() or {}).get(_DICE_KEY, "nan"))
+    return -1.0 if math.isnan(dice) else dice
+
+
+def read_network(run: Run) -> UNet3d:
+    """The trained network of a run, in eval mode.
+
+    Raises:
+        ConfigError: There are no weights yet, or they are not the plan's network's.
+    """
+    file = run.folder / WEIGHTS_FILE
+    if not file.is_file():
+        raise ConfigError(
+            run.folder,
+            f"no {WEIGHTS_FILE}: the run ended before its first validation",
+            "A run writes its weights at each validation that is better than those before.",
+            f"Go on with it: volunet train {run.dataset} -o {run.folder} --resume",
+        )
+    network = network_of(run.plan)
+    try:
+        network.load_state_dict(load_file(file))
+    except (SafetensorError, RuntimeError) as error:
+        raise ConfigError(
+            file,
+            f"not the weights of the plan's network ({str(error).splitlines()[0]})",
+            f"{WEIGHTS_FILE} and {PLAN_FILE} are of one run.",
+            "Restore the run folder, or train again.",
+        ) from error
+    return network.eval()
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _unreadable(file: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        file,
+        f"not a run folder's description ({reason})",
+        "The file is as volunet train wrote it.",
+        "Restore it, or train again.",
+    )
