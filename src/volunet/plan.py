@@ -50,7 +50,8 @@ class Normalisation(_Frozen):
     Attributes:
         kind: ``none``; ``zscore``: (x − mean) / max(std, `FLATNESS`·|mean|, `SMALLEST_STD`) of the
             whole volume, computed anew for each scan (MR, whose units are arbitrary);
-            ``clip_zscore``: clip to [low, high], then (x − mean) / std with the data set's fixed numbers (CT, whose units are HU).
+            ``clip_zscore``: clip to [low, high], then (x − mean) / std
+            with the data set's fixed numbers (CT, whose units are HU).
         low: Lower clipping bound in the scan's units, ``clip_zscore`` only.
         high: Upper clipping bound in the scan's units, ``clip_zscore`` only.
         mean: Mean of the clipped foreground intensities, ``clip_zscore`` only.

@@ -1,6 +1,6 @@
 """Network → ONNX: dynamic axes with a name each, the plan in the metadata, nothing of this machine.
 
-The conversion alone promises nothing; `volunet.export.export.export` checks its answers.
+The conversion alone promises nothing; `volunet.exporting.verified` checks its answers.
 """
 
 from __future__ import annotations

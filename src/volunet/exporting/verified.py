@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from volunet.errors import ExportError, OutputError
-from volunet.export.check import TOLERANCE, CheckReport, check_sizes, compare_engines
-from volunet.export.convert import convert, example_size
+from volunet.exporting.check import TOLERANCE, CheckReport, check_sizes, compare_engines
+from volunet.exporting.convert import convert, example_size
 from volunet.inference.engines import installed_engines
 from volunet.inference.engines.torch_engine import TorchEngine
 from volunet.nets import UNet3d

@@ -1,0 +1,61 @@
+"""Flags that are several numbers: sizes such as 64x96x96, spacings such as 3,1,1."""
+
+from __future__ import annotations
+
+import re
+
+from volunet.errors import ConfigError
+from volunet.plan import Size3, Triple
+
+
+def read_numbers(flag: str, text: str) -> tuple[int, ...]:
+    """Whole numbers above 0, separated by commas or ``x``.
+
+    Raises:
+        ConfigError: The text is something else.
+
+    Example:
+        >>> read_numbers("--features", "16,32,64")
+        (16, 32, 64)
+    """
+    parts = re.split(r"[,x×]", text)
+    if not all(re.fullmatch(r"\s*[1-9]\d*\s*", part) for part in parts):
+        raise ConfigError(
+            flag, repr(text), "Whole numbers above 0.", "For instance 16,32,64 or 64x96x96."
+        )
+    return tuple(int(part) for part in parts)
+
+
+def read_size(flag: str, text: str) -> Size3:
+    """A size in voxels, (D, H, W); one number stands for all axes.
+
+    Raises:
+        ConfigError: The text is something else.
+    """
+    numbers = read_numbers(flag, text)
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3:
+        raise ConfigError(
+            flag, repr(text), "One number or three, D×H×W in voxels.", "For instance 64x96x96."
+        )
+    return numbers[0], numbers[1], numbers[2]
+
+
+def read_spacing(flag: str, text: str) -> Triple:
+    """A voxel spacing in mm, (D, H, W); one number stands for all axes.
+
+    Raises:
+        ConfigError: The text is something else.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3 or not min(numbers) > 0:
+        raise ConfigError(
+            flag, repr(text), "One number or three above 0, D,H,W in mm.", "For instance 3,1,1."
+        )
+    return numbers[0], numbers[1], numbers[2]

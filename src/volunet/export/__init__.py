@@ -1,4 +1,0 @@
-"""Network → ONNX, verified on every engine at sizes that the export never saw.
-
-`volunet.export.check` works without PyTorch; `convert` and `export` need ``volunet[train]``.
-"""
