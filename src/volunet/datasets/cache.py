@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
 from volunet.datasets.cases import Case, DataSet
@@ -129,5 +130,7 @@ def sample_voxels(label: NDArray[np.uint8], num_classes: int) -> NDArray[np.int3
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
+    # np.save's own writer says nothing of a full disk; a plain write does.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array)
+        write_array_header_1_0(file, header_data_from_array_1_0(array))
+        file.write(np.ascontiguousarray(array).data)

@@ -13,7 +13,6 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger
 
 from volunet.training.budget import Budget
-from volunet.training.checkpoints import BestWeights
 from volunet.training.curve import draw_curve
 
 _log = logging.getLogger(__name__)
@@ -58,27 +57,6 @@ class StopOnInterrupt(pl.Callback):
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None
-
-
-class StopWithoutGain(pl.Callback):
-    """Ends the fit when the validation Dice has not risen for some validations.
-
-    Args:
-        best: Counts the validations since the best one.
-        patience: How many; 0 never ends the fit.
-    """
-
-    def __init__(self, best: BestWeights, patience: int) -> None:
-        self._best = best
-        self._patience = patience
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Look whether it is time."""
-        if self._patience and self._best.validations_since >= self._patience:
-            _log.info("No better Dice for %d validations: ending.", self._patience)
-            trainer.should_stop = True
 
 
 class ShowProgress(pl.Callback):

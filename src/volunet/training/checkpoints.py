@@ -30,8 +30,9 @@ class SafeCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write a checkpoint atomically."""
-        with atomic_path(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        # To an open file: on a full disk that is an OSError, from torch's own writer it is not.
+        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(
         self,
@@ -105,17 +106,14 @@ class BestWeights(pl.Callback):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.best_dice = read_best_dice(folder)
-        self.validations_since = 0
         self.validated_at = -1
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the weights if they are the best."""
         dice = float(trainer.callback_metrics["val_dice"])
         self.validated_at = trainer.global_step
-        self.validations_since += 1
         if dice > self.best_dice:
             self.best_dice = dice
-            self.validations_since = 0
             write_weights(self._folder, _network(pl_module), dice)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import math
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,21 +14,24 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from volunet.datasets.cache import PreparedCase
 from volunet.datasets.patches import ConsecutiveSampler, TrainingPatches, ValidationPatches
 from volunet.training.budget import Budget
-from volunet.training.callbacks import Report, ShowProgress, StopOnInterrupt, StopWithoutGain
+from volunet.training.callbacks import Report, ShowProgress, StopOnInterrupt
 from volunet.training.checkpoints import (
     BestWeights,
     SafeCheckpointIO,
     last_checkpoint,
     read_checkpoint,
 )
+from volunet.training.config import TrainingConfig
 from volunet.training.module import SegmentationModule
-from volunet.training.run_folder import LAST_FILE, Run
+from volunet.training.run_folder import LAST_FILE, METRICS_FILE, Run
 
 VALIDATIONS: Final = 12
 """Validations in a budget of minutes."""
@@ -85,10 +90,12 @@ def fit(
     interrupt = StopOnInterrupt()
     module = SegmentationModule(run.plan, config)
     loaders = _Loaders(run, training, validation)
+    last_step: int | None = None
     if resume:
         checkpoint = read_checkpoint(run.folder / LAST_FILE)
+        last_step = int(checkpoint["global_step"])
         # The next patch after the last step, so that a resumed fit repeats none.
-        loaders.sampler.next_index = int(checkpoint["global_step"]) * run.plan.batch_size
+        loaders.sampler.next_index = last_step * run.plan.batch_size
     with _quiet():
         trainer = pl.Trainer(
             max_epochs=config.epochs if config.epochs is not None else -1,
@@ -96,12 +103,12 @@ def fit(
                 budget,
                 best,
                 interrupt,
-                StopWithoutGain(best, config.patience),
+                *_early_stopping(config),
                 last_checkpoint(run.folder),
                 ShowProgress(run.folder, budget, report),
             ],
             logger=[
-                CSVLogger(run.folder, name="", version=""),
+                _csv_logger(run, last_step),
                 TensorBoardLogger(run.folder, name="", version="tensorboard"),
             ],
             plugins=[SafeCheckpointIO()],
@@ -152,11 +159,39 @@ class _Loaders:
             sampler=self.sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=_ignore_interrupt,
         )
 
     def validation(self) -> DataLoader[Any]:
         """Validation patches, one at a time."""
         return DataLoader(self._validation, batch_size=1)
+
+
+def _early_stopping(config: TrainingConfig) -> list[pl.Callback]:
+    if not config.patience:
+        return []
+    return [EarlyStopping("val_dice", mode="max", patience=config.patience)]
+
+
+def _csv_logger(run: Run, last_step: int | None) -> CSVLogger:
+    """The logger of ``metrics.csv``; a fit that goes on keeps the rows up to its last step."""
+    rows: list[dict[str, str]] = []
+    file = run.folder / METRICS_FILE
+    if last_step is not None and file.is_file():
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows = [row for row in csv.DictReader(lines) if int(row["step"]) <= last_step]
+    logger = CSVLogger(run.folder, name="", version="")
+    for row in rows:
+        figures: dict[str, Tensor | float] = {
+            name: float(value) for name, value in row.items() if value and name != "step"
+        }
+        logger.log_metrics(figures, step=int(row["step"]))
+    return logger
+
+
+def _ignore_interrupt(_worker: int) -> None:
+    # Ctrl-C reaches the whole process group; the main process ends the fit and needs its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _validation_times(run: Run, has_validation: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from volunet.errors import ConfigError
 from volunet.nets import UNet3d, network_of
@@ -121,7 +121,7 @@ def write_weights(folder: Path, network: UNet3d, dice: float) -> None:
     # safetensors wants plain memory; channels-last weights are stored as such.
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
-        save_file(state, temporary, metadata={_DICE_KEY: repr(dice)})
+        temporary.write_bytes(save(state, metadata={_DICE_KEY: repr(dice)}))
 
 
 def read_best_dice(folder: Path) -> float:

@@ -1,0 +1,33 @@
+# Two commands do all the set-up on a machine that has only Python (3.11 or newer) and make:
+#   make demo    installs and runs `volunet demo`
+#   make test    installs and runs the tests and the checks
+.PHONY: demo test install clean
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+demo: install
+	$(BIN)/volunet demo -o volunet-demo
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	@touch $@
+
+# pytest comes last, so that its summary is the last line; a failed check fails the target too.
+test: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) volunet-demo
