@@ -7,6 +7,7 @@ is also the built-in error that a caller would expect, so ``except ValueError`` 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 
 class VolunetError(Exception):
@@ -33,6 +34,10 @@ class VolunetError(Exception):
         self.expected = expected
         self.do = do
         super().__init__(where, found, expected, do)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, str, str]]:
+        # As itself through a worker's pickle: OSError keeps only two of the arguments.
+        return type(self), (self.where, self.found, self.expected, self.do)
 
     def __str__(self) -> str:
         lines = (f"{self.where}: {self.found}", self.expected, self.do)

@@ -88,6 +88,11 @@ class NetworkPlan(_Frozen):
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     deep_supervision: bool = False
 
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the network answers probabilities itself, so that no softmax may follow."""
+        return self.output_activation in ("softmax", "sigmoid")
+
 
 class Fingerprint(_Frozen):
     """What a data set's scans have in common, the numbers that the plan's rules start from.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from volunet.api.check import check
 from volunet.api.evaluate import evaluate
@@ -17,11 +17,13 @@ from volunet.api.phantom import phantom
 from volunet.api.predict import predict
 from volunet.api.train import Progress, train
 from volunet.exporting.check import CheckReport
+from volunet.extras import check_train_extra
 from volunet.inference.evaluation import Evaluation
 from volunet.plan import Plan
-from volunet.viewer.report import CasePicture, CheckTable, Report, write_report
-from volunet.viewer.slices import draw_slices, write_picture
 from volunet.volumes import check_output_folder, read_volume
+
+if TYPE_CHECKING:
+    from volunet.viewer.report import CasePicture, CheckTable
 
 TRAINING_CASES: Final = 24
 """Phantoms that the network is trained on; a fifth of them validates."""
@@ -66,9 +68,13 @@ def demo(
         progress: Told how it goes.
 
     Raises:
+        ConfigError: The packages of ``volunet[train]`` are not installed.
         OutputError: The folder is not empty.
         ExportError: The exported model does not answer as the network does.
     """
+    check_train_extra("demo")
+    from volunet.viewer.report import Report, write_report
+
     folder = check_output_folder(Path(output))
 
     def counted(stage: str) -> partial[None]:
@@ -101,7 +107,7 @@ def demo(
             loss_curve=trained.run / "curve.png",
             cases=_draw_cases(folder, unseen, predictions, trained.plan),
             check=_check_table(checked),
-            commands=_commands(minutes),
+            commands=_commands(minutes, seed),
         ),
     )
     return DemoResult(report, model, scores.mean_foreground_dice, checked)
@@ -123,6 +129,9 @@ def _facts(scores: Evaluation, checked: CheckReport, steps: int) -> Sequence[tup
 
 
 def _draw_cases(folder: Path, unseen: Path, predictions: Path, plan: Plan) -> list[CasePicture]:
+    from volunet.viewer.report import CasePicture
+    from volunet.viewer.slices import draw_slices, write_picture
+
     pictures = folder / "pictures"
     pictures.mkdir()
     rule = plan.normalisation[0]
@@ -147,6 +156,8 @@ def _draw_cases(folder: Path, unseen: Path, predictions: Path, plan: Plan) -> li
 
 
 def _check_table(report: CheckReport) -> CheckTable:
+    from volunet.viewer.report import CheckTable
+
     engines = sorted({row.engine for row in report.rows})
     sizes = list(dict.fromkeys(row.size for row in report.rows))
     found = {(row.size, row.engine): row.max_abs_difference for row in report.rows}
@@ -161,11 +172,11 @@ def _check_table(report: CheckReport) -> CheckTable:
     )
 
 
-def _commands(minutes: float) -> list[str]:
+def _commands(minutes: float, seed: int) -> list[str]:
     return [
-        f"volunet phantom -o training --cases {TRAINING_CASES}",
-        f"volunet phantom -o unseen --cases {UNSEEN_CASES} --seed 1",
-        f"volunet train training -o run --minutes {minutes:g}",
+        f"volunet phantom -o training --cases {TRAINING_CASES} --seed {seed}",
+        f"volunet phantom -o unseen --cases {UNSEEN_CASES} --seed {seed + 1}",
+        f"volunet train training -o run --minutes {minutes:g} --seed {seed}",
         "volunet export run -o model.onnx",
         "volunet check model.onnx",
         "volunet predict model.onnx unseen/imagesTr -o predictions",

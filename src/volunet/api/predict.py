@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the name that its documentation uses)
 from numpy.typing import NDArray
 
-from volunet.errors import ConfigError, VolumeError
+from volunet.errors import ConfigError, EngineError, VolumeError, VolunetError
 from volunet.extras import check_train_extra
 from volunet.inference import ForeignModel, Model, choose_engine, open_engine, open_model
 from volunet.inference.predict import predict_volume
@@ -101,6 +101,7 @@ def predict(
     Raises:
         ConfigError: The model cannot be used as it is, or an array has no spacing.
         VolumeError: A scan cannot be predicted; of several, all are named when the others are done.
+        EngineError: The engine refuses the size of a scan; of several, as above.
         OutputError: The output folder is not empty.
 
     Example:
@@ -121,8 +122,7 @@ def predict(
     as_volume = _as_volume(scans, spacing_mm)
     opened = open_any(model, engine, foreign=foreign, threads=threads)
     if as_volume is None:
-        (scan,) = find_scans([scans], len(opened.plan.channels))
-        as_volume = read_scan(scan, len(opened.plan.channels))
+        as_volume = _read_only_scan(scans, len(opened.plan.channels))
     answer = predict_volume(opened, as_volume, probabilities=probabilities)
     if isinstance(scans, sitk.Image):
         return image_of_volume(answer)
@@ -175,19 +175,23 @@ def _predict_files(
 ) -> list[Path]:
     if not resume:
         check_output_folder(output)
-    written, faults = [], []
+    written: list[Path] = []
+    faults: list[VolunetError] = []
     for done, scan in enumerate(scans):
         target = output / f"{scan.name}{ENDING}"
         if not (resume and target.exists()):
             try:
                 volume = read_scan(scan, len(model.plan.channels))
                 answer = predict_volume(model, volume, probabilities=probabilities)
-            except VolumeError as error:
-                faults.append(error)
-                _log.error("%s", error)
-                continue
-            write_volume(answer, target)
-        written.append(target)
+            except (VolumeError, EngineError) as error:
+                fault = _named(error, scan)
+                faults.append(fault)
+                _log.error("%s", fault)
+            else:
+                write_volume(answer, target)
+                written.append(target)
+        else:
+            written.append(target)
         if progress:
             progress(done + 1, len(scans))
     if len(faults) == 1:
@@ -200,6 +204,26 @@ def _predict_files(
             "Mend these, then run the command again with --resume.",
         )
     return written
+
+
+def _named(error: VolumeError | EngineError, scan: Scan) -> VolunetError:
+    """The error with the scan's name in it: an engine knows the size that it refused, no more."""
+    if isinstance(error, VolumeError):
+        return error
+    where = f"{scan.files[0]} ({error.where})"
+    return EngineError(where, error.found, error.expected, error.do)
+
+
+def _read_only_scan(path: str | Path, num_channels: int) -> Volume:
+    scan, *others = find_scans([path], num_channels)
+    if others:
+        raise ConfigError(
+            path,
+            f"{1 + len(others)} scans",
+            "Without an output folder, one scan is predicted and answered.",
+            "Name an output folder, or one file.",
+        )
+    return read_scan(scan, num_channels)
 
 
 def _as_volume(scan: Any, spacing_mm: Spacing3 | None) -> Volume | None:

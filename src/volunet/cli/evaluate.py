@@ -39,11 +39,15 @@ def evaluate(
     console.print(scores_table(evaluation))
     for row in evaluation.rows:
         if row.note:
-            console.print(f"{row.case}, {row.class_name}: {row.note}", highlight=False)
+            console.print(
+                f"{row.case}, {row.class_name}: {row.note}", highlight=False, markup=False
+            )
     for title, names in (
         ("References without a prediction", evaluation.missing),
         ("Predictions without a reference", evaluation.extra),
     ):
         if names:
-            console.print(f"{title}: {', '.join(names)}", highlight=False, soft_wrap=True)
+            console.print(
+                f"{title}: {', '.join(names)}", highlight=False, markup=False, soft_wrap=True
+            )
     console.print(f"Mean foreground Dice: {evaluation.mean_foreground_dice:.3f}")

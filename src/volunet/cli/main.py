@@ -91,8 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             else ""
         )
         _fail(errors, f"{place}{error.strerror or error}{room}", 2, debug=debug)
-    except KeyboardInterrupt:
-        _fail(errors, "Interrupted.", INTERRUPTED, debug=debug)
+    except SystemExit as end:
+        # Typer turns Ctrl-C into this status, without a word.
+        if end.code == INTERRUPTED:
+            _fail(errors, "Interrupted.", INTERRUPTED, debug=debug)
+        raise
 
 
 def _fail(errors: Console, message: str, status: int, *, debug: bool) -> None:

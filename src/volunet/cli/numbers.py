@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from volunet.errors import ConfigError
@@ -54,7 +55,7 @@ def read_spacing(flag: str, text: str) -> Triple:
         numbers = []
     if len(numbers) == 1:
         numbers *= 3
-    if len(numbers) != 3 or not min(numbers) > 0:
+    if len(numbers) != 3 or not all(0 < number < math.inf for number in numbers):
         raise ConfigError(
             flag, repr(text), "One number or three above 0, D,H,W in mm.", "For instance 3,1,1."
         )

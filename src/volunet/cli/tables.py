@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from rich.markup import escape
 from rich.table import Table
 
 from volunet.exporting.check import CheckReport
@@ -18,7 +19,7 @@ def scores_table(evaluation: Evaluation) -> Table:
         table.add_column(name, justify="right")
     for row in evaluation.summary():
         table.add_row(
-            row.class_name,
+            escape(row.class_name),
             row.dice.text(3),
             row.surface_dice.text(3),
             row.hd95_mm.text(2),
@@ -49,5 +50,5 @@ def check_table(report: CheckReport) -> Table:
 
 def _cell(difference: float | None, fault: str) -> str:
     if difference is None or math.isnan(difference):
-        return f"[red]{fault[:60]}[/red]"
+        return f"[red]{escape(fault[:60])}[/red]"
     return f"[red]{difference:.1e}[/red]" if fault else f"{difference:.1e}"

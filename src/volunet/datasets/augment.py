@@ -25,6 +25,13 @@ ROTATION_RAD: Final = np.deg2rad(15.0)
 SCALING: Final = (0.85, 1.2)
 """Zoom: adults of one kind of scan differ by about as much."""
 
+BLUR_SIGMA: Final = (0.5, 1.0)
+"""Standard deviation of the blur in voxels."""
+
+LARGEST_BLUR_RADIUS: Final = 3
+"""Radius in voxels of the kernel for the largest `BLUR_SIGMA`; the blur mirrors the patch at its
+border, which takes axes that are longer. Thinner patches, such as single slices, go without."""
+
 
 def make_augmentation(plan: Plan) -> BasicTransform:
     """The random changes that a training patch goes through.
@@ -56,9 +63,13 @@ def make_augmentation(plan: Plan) -> BasicTransform:
     ]
     if plan.mirror_axes:
         transforms.append(MirrorTransform(allowed_axes=plan.mirror_axes))
+    transforms.append(
+        RandomTransform(GaussianNoiseTransform((0.0, 0.05), synchronize_channels=False), 0.15)
+    )
+    if min(plan.patch_size) > LARGEST_BLUR_RADIUS:
+        blur = GaussianBlurTransform(BLUR_SIGMA, synchronize_channels=True)
+        transforms.append(RandomTransform(blur, 0.1))
     transforms += [
-        RandomTransform(GaussianNoiseTransform((0.0, 0.05), synchronize_channels=False), 0.15),
-        RandomTransform(GaussianBlurTransform((0.5, 1.0), synchronize_channels=True), 0.1),
         RandomTransform(
             MultiplicativeBrightnessTransform((0.75, 1.25), synchronize_channels=False), 0.2
         ),

@@ -105,8 +105,8 @@ def _prepare(case: Case, dataset: DataSet, plan: Plan, folder: Path) -> None:
     classes = label.with_array(to_class_indices(label.array, plan.label_values, case.name))
     target = conform_labels(classes, plan.orientation, spacing).array[0].astype(np.uint8)
     x = normalise(conform(image, plan.orientation, spacing).array, plan.normalisation)
-    _save(folder / f"{case.name}.image.npy", np.ascontiguousarray(x))
-    _save(folder / f"{case.name}.label.npy", np.ascontiguousarray(target))
+    _save(folder / f"{case.name}.image.npy", x)
+    _save(folder / f"{case.name}.label.npy", target)
     _save(folder / f"{case.name}.voxels.npy", sample_voxels(target, len(plan.classes)))
 
 
@@ -130,7 +130,8 @@ def sample_voxels(label: NDArray[np.uint8], num_classes: int) -> NDArray[np.int3
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
+    array = np.ascontiguousarray(array)
     # np.save's own writer says nothing of a full disk; a plain write does.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         write_array_header_1_0(file, header_data_from_array_1_0(array))
-        file.write(np.ascontiguousarray(array).data)
+        file.write(array.data)

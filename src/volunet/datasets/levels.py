@@ -22,7 +22,7 @@ MAX_HALVINGS: Final = 5
 MAX_RATIO: Final = 2.0
 """Spacings within this factor count as equal."""
 
-PATCH_VOXELS: Final = 64 * 96 * 96
+PATCH_VOXELS: Final = 64 * 64 * 64
 """Largest number of voxels in a training patch: memory grows with it, and so does context."""
 
 Strides = tuple[Size3, ...]

@@ -114,6 +114,9 @@ class ValidationPatches(Dataset[Patch]):
 class ConsecutiveSampler(Sampler[int]):
     """The next `num_samples` patch numbers, going on where the last epoch ended.
 
+    An epoch that is resumed, `next_index` within it, is shorter: each ends at a multiple of
+    `num_samples`.
+
     Args:
         num_samples: Patches an epoch.
     """
@@ -126,9 +129,11 @@ class ConsecutiveSampler(Sampler[int]):
         return self.num_samples
 
     def __iter__(self) -> Iterator[int]:
+        # A generator, as nothing may count before the first number is asked for: a loader with
+        # workers makes two iterators and uses one.
         start = self.next_index
-        self.next_index = start + self.num_samples
-        return iter(range(start, start + self.num_samples))
+        self.next_index = (start // self.num_samples + 1) * self.num_samples
+        yield from range(start, self.next_index)
 
 
 def cut_patch(

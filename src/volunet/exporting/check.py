@@ -49,7 +49,7 @@ class CheckRow:
         size: Input size in voxels, (D, H, W).
         engine: The engine.
         max_abs_difference: Against the reference; of class indices, the share of voxels that
-            differ. None where the engine failed or the shape is another.
+            differ. None where the engine failed, the shape is another, or a voxel is no number.
         fault: What went wrong, empty where nothing did.
     """
 
@@ -206,9 +206,9 @@ def compare_engines(
             want = reference.run(x)
         except EngineError as error:
             rows.append(CheckRow(size, reference.name, None, error.found))
-            continue
-        for name, engine in opened.items():
-            rows.append(_compare(size, name, engine, x, want, tolerance, labels=labels))
+        else:
+            for name, engine in opened.items():
+                rows.append(_compare(size, name, engine, x, want, tolerance, labels=labels))
         if progress:
             progress(done + 1, len(sizes))
     return CheckReport(str(model), reference.name, tolerance, tuple(rows))
@@ -239,12 +239,13 @@ def _compare(
         return CheckRow(size, name, None, error.found)
     if got.shape != want.shape:
         return CheckRow(size, name, None, f"answers {got.shape}, the reference {want.shape}")
+    if not (np.isfinite(got).all() and np.isfinite(want).all()):
+        return CheckRow(size, name, None, "NaN or infinite values, here or in the reference")
     if labels:
         # Class indices may fall either way at a tie, so their measure is the share that differs.
         difference = float(np.mean(got != want))
     else:
         difference = float(np.abs(got.astype(np.float64) - want).max())
-    # Written so that a NaN fails.
     fault = "" if difference <= tolerance else f"differs by {difference:.2g}"
     return CheckRow(size, name, difference, fault)
 

@@ -71,8 +71,13 @@ def convert(network: UNet3d, plan: Plan) -> bytes:
 
 def example_size(network: UNet3d) -> Size3:
     """Size that the exporter traces the network at: odd, unequal, no multiple of its strides."""
-    depth, height, width = network.total_stride
-    return depth + 5, height + 7, 2 * width + 3
+    sizes: list[int] = []
+    for m in network.total_stride:
+        size = 2 * m + 3
+        while size in sizes or (m > 1 and size % m == 0):
+            size += 2
+        sizes.append(size)
+    return sizes[0], sizes[1], sizes[2]
 
 
 def _simplify(model: ir.Model) -> None:

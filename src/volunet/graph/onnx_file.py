@@ -32,13 +32,17 @@ def read_onnx(path: str | Path) -> ir.Model:
         model = ir.load(path)
     except (DecodeError, ValueError) as error:
         raise _not_an_onnx(path, str(error)) from error
-    if not model.graph.outputs:
-        raise _not_an_onnx(path, "no graph with an output in it")
+    if not model.graph.inputs or not model.graph.outputs:
+        raise _not_an_onnx(path, "no graph with an input and an output in it")
     return model
 
 
 def parse_onnx(data: bytes) -> ir.Model:
-    """Read an ONNX model from its bytes."""
+    """Read an ONNX model from its bytes.
+
+    Raises:
+        DecodeError: They are not a whole protobuf.
+    """
     return ir.from_proto(onnx.load_model_from_string(data))
 
 

@@ -118,12 +118,13 @@ def plan_of_foreign(given: ForeignModel, channels: int, where: Path) -> Plan:
     classes = tuple(name.strip() for name in (given.classes or "").split(","))
     kind, _, numbers = (given.normalisation or "").partition(":")
     rule = _normalisation(kind, numbers)
+    spacing_mm = _spacing(given.spacing or "native")
     try:
         return Plan(
             dataset=where.stem,
             channels=tuple(f"channel {index}" for index in range(channels)),
             orientation=given.orientation or "any",
-            spacing_mm=_spacing(given.spacing or "native"),
+            spacing_mm=spacing_mm,
             normalisation=(rule,) * channels,
             classes=classes,
             label_values=tuple(range(len(classes))),

@@ -46,7 +46,7 @@ def predict_volume(model: Model, scan: Volume, *, probabilities: bool = False) -
     answer = model.engine.run(np.ascontiguousarray(x, dtype=np.float32)[np.newaxis])[0]
     scores = on_grid.with_array(_as_scores(answer, on_grid.shape, plan))
     if probabilities:
-        if plan.answer == "logits" and not _is_activated(plan):
+        if not _gives_probabilities(answer, plan):
             scores = scores.with_array(softmax(scores.array, axis=0).astype(np.float32))
         return scores_onto(scores, scan.grid)
     return labels_onto(scores, scan.grid, plan.label_values)
@@ -73,8 +73,15 @@ def model_grid_shape(scan: Volume, plan: Plan) -> tuple[int, int, int]:
     return plan_conform(scan.grid, plan.orientation, plan.spacing_mm).shape
 
 
-def _is_activated(plan: Plan) -> bool:
-    return plan.network is not None and plan.network.output_activation in ("softmax", "sigmoid")
+def _gives_probabilities(answer: NDArray[Any], plan: Plan) -> bool:
+    if plan.answer == "probabilities" or _is_second_class_only(answer, plan):
+        return True
+    return plan.network is not None and plan.network.gives_probabilities
+
+
+def _is_second_class_only(answer: NDArray[Any], plan: Plan) -> bool:
+    """One channel for two classes: the probability of the second one."""
+    return plan.answer != "labels" and answer.shape[0] == 1 and len(plan.classes) == 2
 
 
 def _as_scores(answer: NDArray[Any], size: tuple[int, int, int], plan: Plan) -> NDArray[np.float32]:
@@ -83,9 +90,8 @@ def _as_scores(answer: NDArray[Any], size: tuple[int, int, int], plan: Plan) -> 
     if plan.answer == "labels":
         # Equal scores but for the class itself: resampling then votes, as it does for a label map.
         answer = (answer == np.arange(classes)[:, None, None, None]).astype(np.float32)
-    elif answer.shape[0] == 1 and classes == 2:
-        # One channel for two classes: the probability of the second one.
-        answer = np.concatenate([np.full_like(answer, 0.5), answer])
+    elif _is_second_class_only(answer, plan):
+        answer = np.concatenate([1 - answer, answer])
     if answer.shape[0] != classes:
         raise VolumeError(
             plan.dataset,

@@ -41,7 +41,8 @@ def find_scans(paths: Sequence[str | Path], num_channels: int) -> list[Scan]:
         The scans, sorted by name.
 
     Raises:
-        DatasetError: A path is missing, a folder has no scan in it, or two scans have one name.
+        VolumeError: A path is missing.
+        DatasetError: A folder has no scan in it, or two scans have one name.
     """
     files = [file for path in paths for file in _files(Path(path))]
     numbered = {file: re.fullmatch(r"(.+)_(\d{4})", _stem(file)) for file in files}

@@ -26,10 +26,18 @@ class AnySizeInstanceNorm3d(nn.InstanceNorm3d):
         )
 
 
+class AnySizeGroupNorm(nn.GroupNorm):
+    """Group norm that also takes a single value a group, which PyTorch refuses in eval mode too."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, D, H, W) → the same shape."""
+        return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+
 def _group_norm(channels: int) -> nn.Module:
     # 8 groups as nearly as the channels allow, but never one channel a group (instance norm).
     groups = max(g for g in range(1, 9) if channels % g == 0 and (channels // g > 1 or g == 1))
-    return nn.GroupNorm(groups, channels)
+    return AnySizeGroupNorm(groups, channels)
 
 
 NORMS: Final[dict[NormName, Callable[[int], nn.Module]]] = {

@@ -28,6 +28,7 @@ class DeployedNetwork(nn.Module):
         self.network = network
         self.rules = plan.normalisation
         self.answer = plan.answer
+        self.gives_probabilities = plan.network is not None and plan.network.gives_probabilities
 
     def forward(self, x: Tensor) -> Tensor:
         """Answer for one scan."""
@@ -35,7 +36,7 @@ class DeployedNetwork(nn.Module):
             normalise_tensor(x[:, index : index + 1], rule) for index, rule in enumerate(self.rules)
         ]
         logits = self.network(channels[0] if len(channels) == 1 else torch.cat(channels, dim=1))
-        if self.answer == "probabilities":
+        if self.answer == "probabilities" and not self.gives_probabilities:
             return torch.softmax(logits, dim=1)
         if self.answer == "labels":
             return torch.argmax(logits, dim=1, keepdim=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytorch_lightning as pl
 from torch.optim import Optimizer
 
 from volunet.training.config import TrainingConfig
 
-WARM_UP: float = 0.02
-"""Share of the budget in which the learning rate rises."""
+WARM_UP_STEPS: Final = 30
+"""Steps in which the learning rate rises, whatever the budget. A network that starts at the highest
+rate learns within a few steps to answer background everywhere, and a small foreground's gradient
+does not bring it back."""
 
 
 class Budget(pl.Callback):
@@ -53,7 +55,7 @@ class Budget(pl.Callback):
     ) -> None:
         """Set the learning rate for the step to come."""
         optimizer = trainer.optimizers[0]
-        rate = self._config.highest_learning_rate * schedule(self.spent(trainer))
+        rate = self._config.highest_learning_rate * schedule(self.spent(trainer), trainer.global_step)
         set_learning_rate(optimizer, rate)
 
     def on_train_batch_end(
@@ -77,22 +79,21 @@ class Budget(pl.Callback):
         self._before = float(state_dict["elapsed_s"])
 
 
-def schedule(spent: float) -> float:
-    """Learning rate as a share of the highest: a short rise, then a cosine to 0 at the end.
+def schedule(spent: float, step: int) -> float:
+    """Learning rate as a share of the highest: a cosine to 0 at the end, after a linear rise.
 
     Args:
         spent: Share of the budget that is spent, 0…1.
+        step: Optimizer steps that are done.
 
     Source:
         Cosine annealing, https://arxiv.org/abs/1608.03983, without restarts.
 
     Example:
-        >>> [round(schedule(spent), 3) for spent in (0.01, 0.02, 0.51, 1.0)]
-        [0.525, 1.0, 0.5, 0.0]
+        >>> [round(schedule(spent, step), 3) for spent, step in ((0, 0), (0.5, 99), (1, 200))]
+        [0.033, 0.5, 0.0]
     """
-    if spent < WARM_UP:
-        return 0.05 + 0.95 * spent / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (spent - WARM_UP) / (1 - WARM_UP)))
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * spent))
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

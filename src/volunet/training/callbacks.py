@@ -35,13 +35,24 @@ class StopOnInterrupt(pl.Callback):
             if self.interrupted:
                 raise KeyboardInterrupt
             self.interrupted = True
-            trainer.should_stop = True
             _log.warning("Interrupted: ending after this batch; once more to end at once.")
 
         try:
             self._previous = signal.signal(signal.SIGINT, stop)
         except ValueError:  # not in the main thread: whoever owns it handles SIGINT
             self._previous = None
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """End the fit here, where the callbacks that follow can still save its state."""
+        if self.interrupted:
+            trainer.should_stop = True
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give SIGINT back."""

@@ -71,11 +71,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "refused.",
             "Use a checkpoint that volunet wrote.",
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        # An empty file gives an error without a word.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             path,
-            f"a damaged checkpoint ({str(error).splitlines()[0]})",
-            "A checkpoint is as volunet wrote it.",
+            f"a damaged checkpoint ({reason})",
+            "A checkpoint is as volunet wrote it, and can be read.",
             "Restore it, or train anew.",
         ) from error
     return checkpoint
@@ -96,8 +98,8 @@ def last_checkpoint(folder: Path) -> ModelCheckpoint:
 class BestWeights(pl.Callback):
     """Writes the network's weights whenever the validation Dice is the best so far.
 
-    Without validation cases it writes them at the end of the fit. A fit that is resumed goes on
-    from the Dice of the weights in the folder.
+    Without validation cases it writes them at the end of the fit. The last state is written there
+    too. A fit that is resumed goes on from the Dice of the weights in the folder.
 
     Args:
         folder: The run folder.
@@ -107,6 +109,23 @@ class BestWeights(pl.Callback):
         self._folder = folder
         self.best_dice = read_best_dice(folder)
         self.validated_at = -1
+        self._saved_at = -1
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Write the last state of a fit that ends within an epoch.
+
+        At the end of the fit Lightning would count the epoch as a whole one, and a fit that goes on
+        would leave its rest out.
+        """
+        if trainer.should_stop:
+            self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the weights if they are the best."""
@@ -118,9 +137,14 @@ class BestWeights(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the last state, and the weights of a fit that was never validated."""
-        trainer.save_checkpoint(self._folder / LAST_FILE)
+        if self._saved_at != trainer.global_step:
+            self._save(trainer)
         if self.best_dice < 0:
             write_weights(self._folder, _network(pl_module), math.nan)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self._folder / LAST_FILE)
+        self._saved_at = trainer.global_step
 
 
 def _network(module: pl.LightningModule) -> UNet3d:

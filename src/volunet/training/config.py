@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -49,18 +50,19 @@ class TrainingConfig:
             )
         for name, least in (("minutes", 0.0), ("epochs", 0), ("learning_rate", 0.0)):
             value = getattr(self, name)
-            if value is not None and not value > least:
+            if value is not None and not least < value < math.inf:
                 raise ConfigError(
                     f"--{name.replace('_', '-')} {value}",
-                    "not above 0",
-                    f"{name} is above 0.",
-                    "Give a larger one.",
+                    "not above 0 and finite",
+                    f"{name} is above 0 and finite.",
+                    "Give another number.",
                 )
         for name in ("patience", "workers", "seed", "weight_decay"):
-            if getattr(self, name) < 0:
+            # Written so that a NaN fails.
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(
                     f"--{name.replace('_', '-')} {getattr(self, name)}",
-                    "below 0",
+                    "below 0 or not finite",
                     f"{name} is 0 or more.",
                     "Give 0 or more.",
                 )

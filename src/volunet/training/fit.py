@@ -33,6 +33,8 @@ from volunet.training.config import TrainingConfig
 from volunet.training.module import SegmentationModule
 from volunet.training.run_folder import LAST_FILE, METRICS_FILE, Run
 
+_log = logging.getLogger(__name__)
+
 VALIDATIONS: Final = 12
 """Validations in a budget of minutes."""
 
@@ -101,9 +103,10 @@ def fit(
             max_epochs=config.epochs if config.epochs is not None else -1,
             callbacks=[
                 budget,
-                best,
                 interrupt,
-                *_early_stopping(config),
+                # Behind the two that end a fit, as it saves the state where they do.
+                best,
+                *_early_stopping(config, bool(validation)),
                 last_checkpoint(run.folder),
                 ShowProgress(run.folder, budget, report),
             ],
@@ -167,8 +170,11 @@ class _Loaders:
         return DataLoader(self._validation, batch_size=1)
 
 
-def _early_stopping(config: TrainingConfig) -> list[pl.Callback]:
+def _early_stopping(config: TrainingConfig, has_validation: bool) -> list[pl.Callback]:
     if not config.patience:
+        return []
+    if not has_validation:
+        _log.warning("Nothing validates, so that patience %d has no effect.", config.patience)
         return []
     return [EarlyStopping("val_dice", mode="max", patience=config.patience)]
 
@@ -183,7 +189,9 @@ def _csv_logger(run: Run, last_step: int | None) -> CSVLogger:
     logger = CSVLogger(run.folder, name="", version="")
     for row in rows:
         figures: dict[str, Tensor | float] = {
-            name: float(value) for name, value in row.items() if value and name != "step"
+            name: int(value) if name == "epoch" else float(value)
+            for name, value in row.items()
+            if value and name != "step"
         }
         logger.log_metrics(figures, step=int(row["step"]))
     return logger

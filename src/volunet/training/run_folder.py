@@ -125,12 +125,19 @@ def write_weights(folder: Path, network: UNet3d, dice: float) -> None:
 
 
 def read_best_dice(folder: Path) -> float:
-    """Validation Dice of the weights in a run folder; −1 where there are none."""
+    """Validation Dice of the weights in a run folder; −1 where there are none.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
     file = folder / WEIGHTS_FILE
     if not file.is_file():
         return -1.0
-    with safe_open(file, framework="pt") as weights:
-        dice = float((weights.metadata() or {}).get(_DICE_KEY, "nan"))
+    try:
+        with safe_open(file, framework="pt") as weights:
+            dice = float((weights.metadata() or {}).get(_DICE_KEY, "nan"))
+    except SafetensorError as error:
+        raise _other_weights(file, error) from error
     return -1.0 if math.isnan(dice) else dice
 
 
@@ -152,18 +159,22 @@ def read_network(run: Run) -> UNet3d:
     try:
         network.load_state_dict(load_file(file))
     except (SafetensorError, RuntimeError) as error:
-        raise ConfigError(
-            file,
-            f"not the weights of the plan's network ({str(error).splitlines()[0]})",
-            f"{WEIGHTS_FILE} and {PLAN_FILE} are of one run.",
-            "Restore the run folder, or train again.",
-        ) from error
+        raise _other_weights(file, error) from error
     return network.eval()
 
 
 def _write_text(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _other_weights(file: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        file,
+        f"not the weights of the plan's network ({str(error).splitlines()[0]})",
+        f"{WEIGHTS_FILE} and {PLAN_FILE} are of one run.",
+        "Restore the run folder, or train again.",
+    )
 
 
 def _unreadable(file: Path, reason: str) -> ConfigError:

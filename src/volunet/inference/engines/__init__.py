@@ -58,7 +58,7 @@ def choose_engine(name: str = "auto") -> str:
     if name not in installed:
         raise EngineError(
             f"--engine {name}",
-            "not installed" if name in ENGINES else "no such engine",
+            "not installed" if name in ("auto", *ENGINES) else "no such engine",
             f"Engines are auto, {', '.join(ENGINES)}; installed: {', '.join(installed) or 'none'}",
             'Take another one, or install it (torch: pip install "volunet[train]").',
         )

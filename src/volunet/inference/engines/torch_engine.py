@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from volunet.errors import EngineError
@@ -32,8 +33,16 @@ class TorchEngine:
 
     def run(self, x: NDArray[np.float32]) -> NDArray[Any]:
         """See `Engine.run`."""
-        with torch.inference_mode():
-            answer: NDArray[Any] = self._module(torch.from_numpy(x)).numpy()
+        try:
+            with torch.inference_mode():
+                answer: NDArray[Any] = self._module(torch.from_numpy(x)).numpy()
+        except RuntimeError as error:
+            raise EngineError(
+                f"PyTorch, input {'×'.join(map(str, x.shape))}",
+                str(error).strip().splitlines()[0],
+                "The engine takes the model at every size that the model was made for.",
+                "Try another --engine.",
+            ) from error
         return answer
 
 
@@ -44,7 +53,15 @@ def make_engine(model: Path | bytes, threads: int | None) -> TorchEngine:
         EngineError: The file is not volunet's, or its weights are not its plan's network.
     """
     where = "the model" if isinstance(model, bytes) else str(model)
-    graph = parse_onnx(model) if isinstance(model, bytes) else read_onnx(model)
+    try:
+        graph = parse_onnx(model) if isinstance(model, bytes) else read_onnx(model)
+    except DecodeError as error:
+        raise EngineError(
+            where,
+            f"not a whole ONNX model ({error})",
+            "The bytes of an ONNX model.",
+            "Export the model again.",
+        ) from error
     plan = find_plan(graph, where)
     if plan is None or plan.network is None:
         raise EngineError(

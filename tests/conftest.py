@@ -1,0 +1,218 @@
+"""One thread for every library, and the tiny model that several packages' tests share.
+
+Exporting takes seconds, so that the exported models here are made once a session.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before PyTorch or SimpleITK read it
+
+import nibabel
+import numpy as np
+import pytest
+
+from volunet.plan import NetworkPlan, Normalisation, Plan
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _one_torch_thread() -> Iterator[None]:
+    """PyTorch on one thread, also behind a test that asked an engine for more."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def shared_folder(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"the public files are not beside the project (../shared/{name})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_folder() -> Path:
+    """The notes' own network: weights, answers and pictures."""
+    return shared_folder("reference")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Public scans."""
+    return shared_folder("data")
+
+
+@pytest.fixture(scope="session")
+def tiny_plan() -> Callable[..., Plan]:
+    """Make the plan of a tiny network: CT with fixed numbers, three classes, on a 2×1.5×1 mm grid.
+
+    Keywords of `NetworkPlan` and of `Plan` replace its own; `channels` and `classes` are counts.
+    """
+
+    def make(channels: int = 1, classes: int = 3, **keys: Any) -> Plan:
+        of_network = {k: keys.pop(k) for k in list(keys) if k in NetworkPlan.model_fields}
+        network = {"in_channels": channels, "out_channels": classes, "features": (4, 8, 16)}
+        rule = Normalisation(kind="clip_zscore", low=-200.0, high=400.0, mean=50.0, std=120.0)
+        plan = {
+            "dataset": "tiny",
+            "channels": ("CT", "PET", "MR")[:channels],
+            "spacing_mm": (2.0, 1.5, 1.0),
+            "normalisation": (rule,) * channels,
+            "classes": ("background", "hip", "femur", "sacrum")[:classes],
+            # Neither 0, 1, 2 nor below 256, so that indices taken for values show.
+            "label_values": (0, 5, 300, 7)[:classes],
+            "colours": ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))[:classes],
+            "patch_size": (16, 16, 16),
+            "batch_size": 2,
+            "network": NetworkPlan(**(network | of_network)),
+        }
+        return Plan(**(plan | keys))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained() -> Callable[[Plan], Any]:
+    """Make a plan's network in eval mode, as if trained.
+
+    Its batch norms have statistics other than 0 and 1, and no class wins everywhere.
+    """
+    torch = pytest.importorskip("torch", reason="needs the extra 'train'")
+    from volunet.nets import network_of
+
+    def make(plan: Plan, seed: int = 0) -> Any:
+        torch.manual_seed(seed)
+        network = network_of(plan).train()
+        with torch.no_grad():
+            for _ in range(20):
+                network(torch.randn(2, len(plan.channels), 16, 16, 16))
+            network.eval()
+            heads: list[Any] = []
+            hook = network.head.register_forward_hook(lambda *call: heads.append(call[-1]))
+            network(torch.randn(1, len(plan.channels), 16, 16, 16))
+            hook.remove()
+            network.head.bias -= heads[0].mean(dim=(0, 2, 3, 4))
+        return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tiny_plan: Callable[..., Plan], trained: Callable[[Plan], Any]) -> Any:
+    """The network that `tiny_onnx` was exported from."""
+    return trained(tiny_plan())
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(
+    tiny_plan: Callable[..., Plan], tiny_network: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """`tiny_network` as one verified ONNX file that answers logits."""
+    from volunet.exporting.verified import export_network
+
+    file = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
+    export_network(tiny_network, tiny_plan(), file, sizes=6)
+    return file
+
+
+@pytest.fixture(scope="session")
+def labels_onnx(
+    tiny_plan: Callable[..., Plan],
+    trained: Callable[[Plan], Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A model of two channels (z-score) that answers class indices."""
+    from volunet.exporting.verified import export_network
+
+    zscore = Normalisation(kind="zscore")
+    plan = tiny_plan(channels=2, features=(4, 8), normalisation=(zscore, zscore), answer="labels")
+    file = tmp_path_factory.mktemp("labels") / "labels.onnx"
+    export_network(trained(plan), plan, file, sizes=6)
+    return file
+
+
+@pytest.fixture(scope="session")
+def write_blobs() -> Callable[..., Path]:
+    """Write an MSD data set of bright balls in noise, (12, 12, 12) voxels, with nibabel.
+
+    Balls of 300 in a background of 100, noise of SD 20: a few steps learn it.
+    """
+
+    def write(folder: Path, cases: int = 4, prefix: str = "blob") -> Path:
+        training = []
+        for index in range(cases):
+            rng = np.random.default_rng(index)
+            centre = rng.uniform(4.2, 7.8, 3)[:, None, None, None]
+            inside = ((np.indices((12, 12, 12)) - centre) ** 2).sum(axis=0) < 9
+            image = 100 + 200 * inside + rng.normal(0, 20, inside.shape)
+            name = f"{prefix}_{index}.nii.gz"
+            for kind, array, dtype in (
+                ("imagesTr", image, np.float32),
+                ("labelsTr", inside, np.uint8),
+            ):
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+                volume = nibabel.Nifti1Image(array.astype(dtype), np.diag([1.0, 1.5, 2.0, 1.0]))
+                nibabel.save(volume, folder / kind / name)
+            training.append({"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"})
+        content = {
+            "name": "Blobs",
+            "modality": {"0": "MRI"},
+            "labels": {"0": "background", "1": "blob"},
+            "training": training,
+        }
+        (folder / "dataset.json").write_text(json.dumps(content))
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def blobs(write_blobs: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of four blobs; not to be changed."""
+    return write_blobs(tmp_path_factory.mktemp("shared") / "blobs")
+
+
+@pytest.fixture(scope="session")
+def blob_plan() -> Plan:
+    """A plan for `blobs` on their own grid, mirrored along W; patches of (8, 9, 10) voxels."""
+    return Plan(
+        dataset="Blobs",
+        channels=("MRI",),
+        spacing_mm=(2.0, 1.5, 1.0),
+        normalisation=(Normalisation(kind="zscore"),),
+        classes=("background", "blob"),
+        label_values=(0, 1),
+        colours=((0, 0, 0), (222, 74, 68)),
+        patch_size=(8, 9, 10),
+        batch_size=2,
+        mirror_axes=(2,),
+        network=NetworkPlan(in_channels=1, out_channels=2, features=(4, 8)),
+    )
+
+
+@pytest.fixture(scope="session")
+def blob_run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs on fold 1/4 of `blobs`; not to be changed."""
+    from volunet.api.train import train
+
+    run = tmp_path_factory.mktemp("shared") / "run"
+    train(blobs, run, epochs=2, features=(4, 8), patch_size=(12, 12, 12), workers=0)
+    return run
+
+
+@pytest.fixture(scope="session")
+def blob_model(blob_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported network of `blob_run`, which answers logits; not to be changed."""
+    from volunet.api.export import export
+
+    model = tmp_path_factory.mktemp("shared") / "model.onnx"
+    export(blob_run, model, sizes=1)
+    return model

@@ -1,0 +1,77 @@
+"""An exported model answers on every engine what the network answers in PyTorch.
+
+Here the network's side is put together without the exporting code: NumPy normalises, PyTorch runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from volunet.exporting.convert import convert, example_size
+from volunet.inference.engines import open_engine
+from volunet.plan import NetworkPlan, Plan
+from volunet.volumes.normalise import normalise
+
+TOLERANCE = 1e-5
+"""Absolute, on logits of about 1: float32 sums in another order."""
+
+SIZES = [(1, 1, 1), (1, 9, 2), (3, 1, 7), (8, 6, 1), (2, 3, 5), (8, 8, 8), (17, 13, 19), (5, 31, 4)]
+
+CASES: dict[str, dict[str, Any]] = {
+    # The third of them has the thick slices, so that kernels and strides differ by axis.
+    "pad_input-group": {"alignment": "pad_input", "norm": "group", "upsampling": "trilinear"},
+    "pad-batch": {"alignment": "pad", "norm": "batch", "upsampling": "transposed_dilated"},
+    "crop-instance": {
+        "alignment": "crop",
+        "norm": "instance",
+        "residual": True,
+        "kernels": ((1, 3, 3), (3, 3, 3)),
+        "strides": ((1, 2, 2),),
+    },
+}
+
+
+@pytest.fixture(scope="module", params=CASES.values(), ids=CASES.keys())
+def exported(
+    request: pytest.FixtureRequest, tiny_plan: Callable[..., Plan], trained: Callable[..., Any]
+) -> tuple[Plan, Any, bytes]:
+    plan = tiny_plan(features=(2, 4), **request.param)
+    network = trained(plan)
+    return plan, network, convert(network, plan)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_engines_answer_as_pytorch(exported: tuple[Plan, Any, bytes], engine: str) -> None:
+    plan, network, data = exported
+    assert isinstance(plan.network, NetworkPlan)
+    opened = open_engine(data, engine, threads=1)
+    rng = np.random.default_rng(0)
+    assert example_size(network) not in SIZES
+    differences = {}
+    for size in SIZES:
+        raw = rng.uniform(-400, 600, (1, *size)).astype(np.float32)
+        with torch.inference_mode():
+            want = network(torch.from_numpy(normalise(raw, plan.normalisation)[None])).numpy()
+        got = opened.run(raw[None])
+        assert got.shape == want.shape
+        if plan.network.alignment != "crop":
+            assert got.shape == (1, 3, *size)
+        differences[size] = float(np.abs(got - want).max())
+    assert max(differences.values()) <= TOLERANCE, differences
+
+
+def test_another_networks_answers_are_apart(
+    exported: tuple[Plan, Any, bytes], trained: Callable[..., Any]
+) -> None:
+    """The check itself: fresh weights of another seed are far beyond the tolerance."""
+    plan, _, data = exported
+    raw = np.random.default_rng(0).uniform(-400, 600, (1, 8, 8, 8)).astype(np.float32)
+    with torch.inference_mode():
+        other = trained(plan, seed=1)(torch.from_numpy(normalise(raw, plan.normalisation)[None]))
+    got = open_engine(data, "onnxruntime", threads=1).run(raw[None])
+    assert np.abs(got - other.numpy()).max() > 1000 * TOLERANCE

@@ -1,0 +1,95 @@
+"""A plan is read as it was written, or refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from volunet.errors import ConfigError
+from volunet.plan import PLAN_VERSION, NetworkPlan, Normalisation, Plan, read_plan
+
+MakePlan = Callable[..., Plan]
+
+
+def test_a_plan_survives_its_json(tiny_plan: MakePlan) -> None:
+    plan = tiny_plan(
+        channels=2, kernels=((1, 3, 3),) * 3, strides=((1, 2, 2), (2, 2, 2)), alignment="crop"
+    )
+    assert read_plan(plan.model_dump_json(), "here") == plan
+
+
+@pytest.mark.parametrize("version", [PLAN_VERSION - 1, PLAN_VERSION + 1])
+def test_another_version_is_refused_whatever_else_is_in_it(version: int) -> None:
+    text = json.dumps({"plan_version": version, "a key of another time": 1})
+    with pytest.raises(ConfigError) as caught:
+        read_plan(text, "run/plan.json")
+    assert str(caught.value) == (
+        f"run/plan.json: a plan of version {version}.\n"
+        f"This volunet reads version {PLAN_VERSION}.\n"
+        "Train again, or use the volunet that wrote it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 3}, "epochs: Extra inputs are not permitted"),
+        ({"orientation": "RAR"}, "orientation: String should match pattern"),
+        ({"answer": "scores"}, "answer: Input should be 'logits', 'probabilities' or 'labels'"),
+        ({"batch_size": 0}, "batch_size: Input should be greater than or equal to 1"),
+        ({"channels": []}, "channels: Tuple should have at least 1 item"),
+        ({"network": {"in_channels": 1}}, "network.out_channels: Field required"),
+        (
+            {"normalisation": [{}, {}]},
+            "the text: Value error, 1 channels but 2 normalisations",
+        ),
+        (
+            {"label_values": [0, 1]},
+            "the text: Value error, 3 classes, 2 label values and 3 colours; all three must be as",
+        ),
+        (
+            {"colours": [[0, 0, 0]]},
+            "the text: Value error, 3 classes, 3 label values and 1 colours",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_plan_that_does_not_fit_is_refused_with_the_place(
+    tiny_plan: MakePlan, change: dict[str, Any], message: str
+) -> None:
+    text = json.dumps(tiny_plan().model_dump(mode="json") | change)
+    with pytest.raises(ConfigError) as caught:
+        read_plan(text, "plan.json")
+    assert caught.value.found.startswith(f"not a plan of version {PLAN_VERSION}: {message}")
+    assert caught.value.where == "plan.json"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "no JSON", '{"plan_version": "one"}'])
+def test_a_text_that_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^plan\.json: not a plan of version 1: "):
+        read_plan(text, "plan.json")
+
+
+def test_a_plan_cannot_be_changed(tiny_plan: MakePlan) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        tiny_plan().answer = "labels"
+
+
+def test_clipping_bounds_must_be_in_order() -> None:
+    with pytest.raises(ValidationError, match=r"clip_zscore needs low < high, got 3\.0 and 3\.0"):
+        Normalisation(kind="clip_zscore", low=3, high=3)
+    assert Normalisation(kind="zscore", low=3, high=3).std == 1.0
+    with pytest.raises(ValidationError, match="greater than 0"):
+        Normalisation(std=0)
+
+
+def test_a_network_plan_says_whether_its_answer_is_probabilities() -> None:
+    found = {
+        name: NetworkPlan(in_channels=1, out_channels=2, output_activation=name).gives_probabilities
+        for name in ("none", "relu", "sigmoid", "softmax")
+    }
+    assert found == {"none": False, "relu": False, "sigmoid": True, "softmax": True}

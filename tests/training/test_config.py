@@ -1,0 +1,57 @@
+"""The flags of a fit: each value out of its range is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from volunet.errors import ConfigError
+from volunet.training.config import TrainingConfig
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, r"--minutes, --epochs: no budget\.\nA fit has one budget: .*\nGive one"),
+        ({"minutes": 1, "epochs": 1}, r"--minutes, --epochs: both budgets\."),
+        (
+            {"minutes": 0},
+            r"--minutes 0: not above 0 and finite\.\nminutes is above 0 .*\nGive another number\.",
+        ),
+        ({"minutes": -1.5}, r"--minutes -1\.5: not above 0"),
+        ({"minutes": float("nan")}, r"--minutes nan: not above 0"),
+        ({"minutes": float("inf")}, r"--minutes inf: not above 0 and finite"),
+        ({"epochs": 0}, r"--epochs 0: not above 0"),
+        ({"epochs": 1, "learning_rate": 0.0}, r"--learning-rate 0\.0: not above 0"),
+        ({"epochs": 1, "learning_rate": -1.0}, r"--learning-rate -1\.0: not above 0"),
+        (
+            {"epochs": 1, "patience": -1},
+            r"--patience -1: below 0 or not finite\.\npatience is 0 or more\.",
+        ),
+        ({"epochs": 1, "workers": -2}, r"--workers -2: below 0"),
+        ({"epochs": 1, "seed": -3}, r"--seed -3: below 0"),
+        ({"epochs": 1, "weight_decay": -0.1}, r"--weight-decay -0\.1: below 0"),
+        ({"epochs": 1, "weight_decay": float("nan")}, r"--weight-decay nan: below 0 or not finite"),
+        (
+            {"epochs": 1, "optimizer": "adam"},
+            r"--optimizer adam: no such optimizer\.\nOptimizers are adamw, sgd\.\nTake one",
+        ),
+    ],
+    ids=lambda value: ",".join(value) or "nothing" if isinstance(value, dict) else "",
+)
+def test_refusals(keys, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainingConfig(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "rate"),
+    [
+        ({}, 3e-3),
+        ({"optimizer": "sgd"}, 1e-2),
+        ({"learning_rate": 0.5}, 0.5),
+        ({"optimizer": "sgd", "learning_rate": 1e-4}, 1e-4),
+    ],
+    ids=["adamw", "sgd", "given", "sgd-given"],
+)
+def test_highest_learning_rate(keys, rate):
+    assert TrainingConfig(epochs=1, **keys).highest_learning_rate == rate

@@ -1,0 +1,105 @@
+"""What a killed training loses, and that Ctrl-C leaves a usable run folder: real processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from volunet.training.checkpoints import read_checkpoint
+from volunet.training.run_folder import read_best_dice, read_network, read_run
+
+FLAGS = ("--features", "4,8", "--patch-size", "12", "--workers", "1", "--fold", "1/4")
+
+
+def volunet(*arguments: str | Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "volunet.cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process: subprocess.Popen, is_there, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not is_there():
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            pytest.fail(f"not within {seconds} s: {process.communicate()[1]}")
+        time.sleep(0.05)
+
+
+def elapsed_s(checkpoint: dict) -> float:
+    (state,) = (s for name, s in checkpoint["callbacks"].items() if name.startswith("Budget"))
+    return state["elapsed_s"]
+
+
+@pytest.fixture(scope="module")
+def processes(blobs, tmp_path_factory):
+    """Two trainings side by side, of which one is killed and one interrupted."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    names = ("killed", "interrupted")
+    running = {
+        name: volunet("train", blobs, "-o", folder / name, "--minutes", "10", *FLAGS)
+        for name in names
+    }
+    yield folder, running
+    for process in running.values():
+        process.kill()
+        process.communicate()
+
+
+def test_ctrl_c_leaves_a_usable_run(processes, blobs):
+    folder, running = processes
+    process, run = running["interrupted"], folder / "interrupted"
+    # The logger's folder is there once the fit has begun; a batch takes under 0.1 s.
+    wait_for(process, (run / "tensorboard").is_dir, 60)
+    time.sleep(3.0)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert "ending after this batch" in errors
+    assert "interrupted after" in out
+    assert f"Go on with: volunet train {blobs} -o {run} --resume" in out.replace("\n", "")
+    steps = read_checkpoint(run / "last.ckpt")["global_step"]
+    assert f"interrupted after {steps} steps" in out
+    assert steps > 0
+    assert 0 <= read_best_dice(run) <= 1
+    assert sum(p.numel() for p in read_network(read_run(run)).parameters()) > 1000
+    scan = blobs / "imagesTr" / "blob_0.nii.gz"
+    predict = volunet("predict", run, scan, "-o", folder / "predictions", "--engine", "torch")
+    out, errors = predict.communicate(timeout=60)
+    assert predict.returncode == 0, errors
+    assert [path.name for path in (folder / "predictions").iterdir()] == ["blob_0.nii.gz"]
+
+
+def test_killed_training_goes_on(processes, blobs):
+    folder, running = processes
+    process, run = running["killed"], folder / "killed"
+    started_fit = run / "tensorboard"
+    wait_for(process, started_fit.is_dir, 60)
+    began = time.time()
+    wait_for(process, (run / "last.ckpt").is_file, 60)
+    # Somewhere between two checkpoints.
+    time.sleep(2.0)
+    process.kill()
+    killed_after = time.time() - began
+    assert process.wait(timeout=10) == -signal.SIGKILL
+    checkpoint = read_checkpoint(run / "last.ckpt")
+    before, steps = elapsed_s(checkpoint), checkpoint["global_step"]
+    # `began` is at most the poll's 0.05 s and the loader's start before the clock of the budget.
+    assert killed_after - before < 60
+    assert 25 < before < 45
+    assert steps > 0
+    # A budget that ends four seconds on: what was spent before the kill counts.
+    minutes = (before + 4) / 60
+    resumed = volunet("train", blobs, "-o", run, "--resume", "--minutes", f"{minutes:.4f}")
+    out, errors = resumed.communicate(timeout=60)
+    assert resumed.returncode == 0, errors
+    assert f"{run}: done," in out.replace("\n", "")
+    after = read_checkpoint(run / "last.ckpt")
+    assert after["global_step"] > steps
+    # To the budget's end, plus a batch and a slow start at most.
+    assert 60 * minutes - 0.01 <= elapsed_s(after) < 60 * minutes + 10
+    assert sum(p.numel() for p in read_network(read_run(run)).parameters()) > 1000

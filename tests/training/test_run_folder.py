@@ -1,0 +1,147 @@
+"""The run folder: what is written is read back, and everything else is named and refused."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from volunet.errors import ConfigError
+from volunet.nets import network_of
+from volunet.training.config import TrainingConfig
+from volunet.training.run_folder import (
+    RUN_VERSION,
+    Run,
+    read_best_dice,
+    read_network,
+    read_run,
+    write_run,
+    write_weights,
+)
+
+
+@pytest.fixture
+def run(blob_plan, tmp_path):
+    folder = tmp_path / "run"
+    config = TrainingConfig(minutes=2.5, fold="2/3", optimizer="sgd", patience=4, seed=7)
+    written = Run(folder, blob_plan, config, "/data/blobs", ("a", "b"), ("c",))
+    write_run(written)
+    return written
+
+
+def replace_in(file, **keys):
+    file.write_text(json.dumps(json.loads(file.read_text()) | keys))
+
+
+def test_round_trip(run):
+    assert sorted(path.name for path in run.folder.iterdir()) == ["plan.json", "run.json"]
+    assert read_run(run.folder) == run
+    assert read_run(str(run.folder)) == run
+
+
+def test_no_run_folder(tmp_path):
+    message = r"nowhere: no such folder\.\nA run folder is what volunet train -o made\.\nCheck"
+    with pytest.raises(ConfigError, match=message):
+        read_run(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=r": no run\.json in it\.\n"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("version", [0, RUN_VERSION + 1, None, "1"])
+def test_other_version(run, version):
+    replace_in(run.folder / "run.json", run_version=version)
+    message = (
+        rf"run\.json: a run folder of version {version}\.\n"
+        rf"This volunet reads version {RUN_VERSION}\.\nTrain again, or use the volunet that wrote"
+    )
+    with pytest.raises(ConfigError, match=message):
+        read_run(run.folder)
+
+
+def test_other_plan_version(run):
+    replace_in(run.folder / "plan.json", plan_version=0)
+    with pytest.raises(ConfigError, match=r"plan\.json: a plan of version 0\.\n"):
+        read_run(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"run\.json: not a run folder's description \(Expecting .*\)\.\n.*\nRestore it"),
+        ("[1]", r"run\.json: a run folder of version None\."),
+        ('{"run_version": 1}', r"run\.json: not a run folder's description \('config'\)"),
+        (
+            '{"run_version": 1, "config": {"epochs": 1, "momentum": 2}}',
+            r"not a run folder's description \(.*'momentum'\)",
+        ),
+    ],
+    ids=["not-json", "list", "key-missing", "key-unknown"],
+)
+def test_damaged_description(run, text, message):
+    (run.folder / "run.json").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_run(run.folder)
+
+
+def test_plan_is_missing(run):
+    (run.folder / "plan.json").unlink()
+    with pytest.raises(ConfigError, match=r"not a run folder's description \(.*plan\.json'\)"):
+        read_run(run.folder)
+
+
+def test_weights_round_trip(run):
+    torch.manual_seed(1)
+    network = network_of(run.plan)
+    network = network.to(memory_format=torch.channels_last_3d)
+    write_weights(run.folder, network, 0.625)
+    assert read_best_dice(run.folder) == 0.625
+    found = read_network(run)
+    assert found.training is False
+    state = found.state_dict()
+    assert list(state) == list(network.state_dict())
+    for name, tensor in network.state_dict().items():
+        np.testing.assert_array_equal(state[name].numpy(), tensor.numpy())
+
+
+def test_dice_of_the_weights(run):
+    assert read_best_dice(run.folder) == -1.0
+    write_weights(run.folder, network_of(run.plan), math.nan)
+    assert read_best_dice(run.folder) == -1.0
+    write_weights(run.folder, network_of(run.plan), 0.0)
+    assert read_best_dice(run.folder) == 0.0
+
+
+def test_no_weights_yet(run):
+    message = (
+        r"run: no weights\.safetensors: the run ended before its first validation\.\n"
+        r"A run writes its weights .*\n"
+        r"Go on with it: volunet train /data/blobs -o .*run --resume"
+    )
+    with pytest.raises(ConfigError, match=message):
+        read_network(run)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.6])
+def test_damaged_weights(run, share):
+    write_weights(run.folder, network_of(run.plan), 0.5)
+    file = run.folder / "weights.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    message = (
+        r"weights\.safetensors: not the weights of the plan's network \(.+\)\.\n"
+        r"weights\.safetensors and plan\.json are of one run\.\nRestore the run folder, or train"
+    )
+    with pytest.raises(ConfigError, match=message):
+        read_network(run)
+    with pytest.raises(ConfigError, match=message):
+        read_best_dice(run.folder)
+
+
+def test_weights_of_another_network(run, blob_plan):
+    wider = blob_plan.network.model_copy(update={"features": (5, 8)})
+    write_weights(run.folder, network_of(blob_plan.model_copy(update={"network": wider})), 0.5)
+    with pytest.raises(ConfigError, match="not the weights of the plan's network"):
+        read_network(run)
