@@ -290,8 +290,9 @@ def _body(outcomes: Sequence[Outcome], sizes: Sequence[Size3]) -> str:
         "many answers have the input's size, and how many are within "
         f"{TOLERANCE:g} of PyTorch's. Control sizes are multiples of 16.\n\n"
         f"{markdown_table(header, rows)}\n\n"
-        f"Peers were traced at {'×'.join(map(str, TRACED))}. A caller who pads each scan to multiples "
-        "of 16 and crops the answer can use any of these networks; counted is the network as it is."
+        f"Peers were traced at {'×'.join(map(str, TRACED))}. A caller who pads each scan to "
+        "multiples of 16 and crops the answer can use any of these networks; counted is the "
+        "network as it is."
         "\n\nWhat failed, by reason (the commonest "
         "three of each):\n\n" + "\n".join(notes or ["- nothing"])
     )

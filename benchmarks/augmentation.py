@@ -9,7 +9,7 @@ of all three pipelines by turns.
 
     python benchmarks/augmentation.py --output benchmarks/results/augmentation.md
 
-takes about 3 minutes and needs no data. TorchIO is no dependency of volunet.
+takes about 1 minute and needs no data. TorchIO is no dependency of volunet.
 """
 
 from __future__ import annotations

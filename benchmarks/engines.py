@@ -1,13 +1,16 @@
 """Seconds and memory of one whole-volume pass of the notes' network on each engine.
 
 The network of `volunet.nets.notes_plan(1, 1)` at full size (32 to 512 channels), fresh weights, at
-1×1×224×144×144. Each engine runs in a process of its own, in shuffled order: it loads the exported
-file, makes one pass to warm up and is timed over the next ones; the median counts. Memory is the
-process' highest resident set less that before the model was loaded.
+1×1×224×144×144. In each round, in shuffled order, each engine runs in a process of its own: it
+loads the exported file, makes one pass to warm up and is timed over the next; the median of the
+rounds counts. Beside it stand the cores that each timed pass had: processor time by seconds. Where
+that is well below the machine's cores, another process was taking its share, and the run is worth
+repeating. Memory is the process' highest resident set less that before the model was loaded, the
+largest of the rounds.
 
     python benchmarks/engines.py --output benchmarks/results/engines.md
 
-takes about 6 minutes and 6 GB on 2 cores and needs no data; `--size 112x72x72` is quicker.
+takes about 8 minutes and 5 GB on 2 cores and needs no data; `--size 112x72x72` is quicker.
 """
 
 from __future__ import annotations
@@ -38,23 +41,28 @@ PACKAGES = ("volunet", "torch", "onnxruntime", "openvino")
 
 
 @dataclass
-class Timing:
-    """One engine: seconds of the first pass, loading included, and of each later one; memory."""
+class Round:
+    """One engine in one round.
+
+    Attributes:
+        engine: The engine.
+        first_s: Seconds of loading and the first pass.
+        pass_s: Seconds of the second pass.
+        cores: Processor time of that pass by its seconds.
+        peak_bytes: Highest resident set above that before loading.
+    """
 
     engine: str
     first_s: float
-    passes_s: list[float]
+    pass_s: float
+    cores: float
     peak_bytes: int
-
-    @property
-    def median_s(self) -> float:
-        return statistics.median(self.passes_s)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", default="224x144x144", help="voxels, DxHxW")
-    parser.add_argument("--repeats", type=int, default=3, help="timed passes")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds")
     parser.add_argument("--output", type=Path, help="write the table here as well")
     parser.add_argument("--export", type=Path, help="only write the network to this file")
     parser.add_argument("--engine", choices=ENGINES, help="only time this one, and print JSON")
@@ -65,26 +73,24 @@ def main() -> None:
     if arguments.export:
         export(arguments.export)
     elif arguments.engine:
-        timing = measure(arguments.engine, arguments.model, size, arguments.repeats)
-        print(json.dumps(asdict(timing)))
+        print(json.dumps(asdict(measure(arguments.engine, arguments.model, size))))
     else:
-        timings = measure_all(arguments.size, arguments.repeats)
-        publish("Engines", _body(timings, arguments.size), PACKAGES, arguments.output)
+        rounds = measure_all(arguments.size, arguments.repeats)
+        publish("Engines", _body(rounds, arguments.size), PACKAGES, arguments.output)
 
 
-def measure_all(size: str, repeats: int) -> list[Timing]:
-    """Time every engine in a process of its own, in shuffled order."""
-    order = random.sample(ENGINES, len(ENGINES))
+def measure_all(size: str, repeats: int) -> list[Round]:
+    """Time every engine in every round, each in a process of its own, in shuffled order."""
+    rounds = []
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "notes.onnx"
         _call("--export", str(model))
-        timings = []
-        for engine in order:
-            print(f"{engine} …", file=sys.stderr)
-            flags = ("--model", str(model), "--size", size, "--repeats", str(repeats))
-            answer = _call("--engine", engine, *flags)
-            timings.append(Timing(**json.loads(answer.splitlines()[-1])))
-    return sorted(timings, key=lambda timing: timing.median_s)
+        for number in range(repeats):
+            for engine in random.sample(ENGINES, len(ENGINES)):
+                answer = _call("--engine", engine, "--model", str(model), "--size", size)
+                rounds.append(Round(**json.loads(answer.splitlines()[-1])))
+                print(f"round {number + 1}: {rounds[-1]}", file=sys.stderr)
+    return rounds
 
 
 def export(path: Path) -> None:
@@ -113,8 +119,8 @@ def export(path: Path) -> None:
     path.write_bytes(convert(build_network(network).eval(), plan))
 
 
-def measure(engine: str, model: Path, size: Size3, repeats: int) -> Timing:
-    """Load a model into an engine and time passes of it in this process."""
+def measure(engine: str, model: Path, size: Size3) -> Round:
+    """Load a model into an engine and time its second pass in this process."""
     import numpy as np
 
     from volunet.inference.engines import open_engine
@@ -126,12 +132,11 @@ def measure(engine: str, model: Path, size: Size3, repeats: int) -> Timing:
     opened = open_engine(model, engine)
     opened.run(x)
     first = time.perf_counter() - begin
-    passes = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        opened.run(x)
-        passes.append(time.perf_counter() - begin)
-    return Timing(engine, first, passes, _peak_bytes() - before)
+    begin, begin_cpu = time.perf_counter(), time.process_time()
+    opened.run(x)
+    seconds = time.perf_counter() - begin
+    cores = (time.process_time() - begin_cpu) / seconds
+    return Round(engine, first, seconds, cores, _peak_bytes() - before)
 
 
 def _peak_bytes() -> int:
@@ -144,27 +149,34 @@ def _call(*arguments: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def _body(timings: Sequence[Timing], size: str) -> str:
-    fastest = timings[0].median_s
+def _body(rounds: Sequence[Round], size: str) -> str:
+    of_engine = {name: [run for run in rounds if run.engine == name] for name in ENGINES}
+    medians = {
+        name: statistics.median(run.pass_s for run in runs) for name, runs in of_engine.items()
+    }
     header = [
         "engine",
         "seconds a pass (median)",
-        "all passes (s)",
+        "all rounds (s)",
+        "cores used",
         "of the fastest",
-        "load and first pass (s)",
+        "load and first pass (s, median)",
         "peak memory (GB)",
     ]
-    rows = [
-        [
-            timing.engine,
-            f"{timing.median_s:.1f}",
-            ", ".join(f"{seconds:.1f}" for seconds in timing.passes_s),
-            f"{timing.median_s / fastest:.2f} ×",
-            f"{timing.first_s:.1f}",
-            f"{timing.peak_bytes / 1e9:.1f}",
-        ]
-        for timing in timings
-    ]
+    rows = []
+    for name in sorted(ENGINES, key=medians.__getitem__):
+        runs = of_engine[name]
+        rows.append(
+            [
+                name,
+                f"{medians[name]:.1f}",
+                ", ".join(f"{run.pass_s:.1f}" for run in runs),
+                ", ".join(f"{run.cores:.2f}" for run in runs),
+                f"{medians[name] / min(medians.values()):.2f} ×",
+                f"{statistics.median(run.first_s for run in runs):.1f}",
+                f"{max(run.peak_bytes for run in runs) / 1e9:.1f}",
+            ]
+        )
     return (
         f"One pass of the notes' network (32, 64, 128, 256, 512 channels) at "
         f"1×1×{size.replace('x', '×')}, float32, each engine's own number of threads "

@@ -103,6 +103,25 @@ def test_resume_with_another_data_set(write_blobs, blob_run, tmp_path):
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+def test_cases_that_are_left_out_make_fewer_folds(write_blobs, tmp_path):
+    dataset = write_blobs(tmp_path / "blobs", cases=5)
+    (dataset / "labelsTr" / "blob_2.nii.gz").unlink()
+    volunet.train(dataset, tmp_path / "run", epochs=1, skip_bad=True, **TINY)
+    run = description(tmp_path / "run")
+    assert run["config"]["fold"] == "1/4"
+    assert sorted(run["training"] + run["validation"]) == ["blob_0", "blob_1", "blob_3", "blob_4"]
+
+
+def test_wrong_fold_shows_before_the_cases_are_read(blobs, tmp_path):
+    told = []
+    with pytest.raises(ConfigError, match="fold: '2'"):
+        volunet.train(
+            blobs, tmp_path / "run", epochs=1, fold="2", progress=lambda *word: told.append(word)
+        )
+    assert told == []
+    assert not (tmp_path / "run").exists()
+
+
 def test_nothing_to_resume(blobs, tmp_path):
     with pytest.raises(ConfigError, match=r"run: no such folder\.\nA run folder is what"):
         volunet.train(blobs, tmp_path / "run", epochs=4, resume=True)

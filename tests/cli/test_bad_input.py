@@ -265,8 +265,8 @@ TABLE = [
     ),
     (
         other_grid,
-        CASES + r"labelsTr/blob_1\.nii\.gz: image spacing \(2\.0, 1\.5, 1\.0\) mm, label spacing "
-        r"\(2\.5, 1\.5, 1\.0\) mm\. .*one voxel grid.*" + NEEDED + MEND,
+        CASES + r"labelsTr/blob_1\.nii\.gz: image spacing \(2, 1\.5, 1\) mm, label spacing "
+        r"\(2\.5, 1\.5, 1\) mm\. .*one voxel grid.*" + NEEDED + MEND,
     ),
     (
         other_size,
@@ -283,8 +283,8 @@ TABLE = [
         CASES + r"imagesTr/blob_1\.nii\.gz: 2 voxels are NaN and 0 infinite, of 1,728\. Every "
         r"voxel is a finite number\. Give them the value of the background" + NEEDED + MEND,
     ),
-    (truncated, CASES + r"imagesTr/blob_1\.nii\.gz: .*(cut off|damaged).*" + NEEDED + MEND),
-    (four_axes, CASES + r"imagesTr/blob_1\.nii\.gz: .*(2|4).*ax.*" + NEEDED + MEND),
+    (truncated, CASES + r"imagesTr/blob_1\.nii\.gz: the gzip stream ends early.*" + NEEDED + MEND),
+    (four_axes, CASES + r"imagesTr/blob_1\.nii\.gz: 4 axes \(x, y, z, n\): .*" + NEEDED + MEND),
     (
         output_not_empty,
         r"/new: the folder is not empty: 1 entry, the first is precious\.txt\.\n"
@@ -316,8 +316,8 @@ TABLE = [
     (predict_nothing, r"/empty: no scan in this folder\.\nFiles that end in .*\nCheck the path"),
     (predict_missing, r"/nowhere\.nii\.gz: no such file or folder\.\nScans to predict\.\nCheck"),
     (predict_nan, r"/blob_1\.nii\.gz: 2 voxels are NaN .*\nEvery voxel is .*\nGive them the val"),
-    (predict_four_axes, r"/blob_1\.nii\.gz: .*(2|4).*ax.*\n.*\n.*\n"),
-    (predict_truncated, r"/blob_1\.nii\.gz: .*(cut off|damaged).*\n.*\n.*\n"),
+    (predict_four_axes, r"/blob_1\.nii\.gz: 4 axes \(x, y, z, n\): .*\n.*\n.*\n"),
+    (predict_truncated, r"/blob_1\.nii\.gz: the gzip stream ends early: .*\n.*\n.*\n"),
     (
         predict_into_full_folder,
         r"/predictions: the folder is not empty: 1 entry, the first is blob_1\.nii\.gz\.\n",
@@ -330,15 +330,13 @@ TABLE = [
     (evaluate_a_scan, r"/imagesTr/blob_0\.nii\.gz: values that are not whole numbers.*\n.*\nIs th"),
     (
         evaluate_other_grid,
-        r"/predictions/blob_1\.nii\.gz: reference spacing \(2\.5, 1\.5, 1\.0\) mm, prediction",
+        r"/predictions/blob_1\.nii\.gz: reference spacing \(2\.5, 1\.5, 1\) mm, prediction",
     ),
     (phantoms_over_files, r"/blobs: the folder is not empty: 3 entries, the first is dataset\."),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("fault", "message"), TABLE, ids=lambda value: getattr(value, "__name__", "")
-)
+@pytest.mark.parametrize(("fault", "message"), TABLE, ids=[fault.__name__ for fault, _ in TABLE])
 def test_bad_input(volunet, snapshot, place, fault, message):
     words = fault(place)
     before = snapshot(place.folder)
@@ -408,8 +406,8 @@ def files_of_at_most(num_bytes):
     [
         # A checkpoint of this network has some 40 kB, its curve 30 kB, its weights 12 kB.
         (20_000, lambda place: place.resume(), r"/run/(last\.ckpt|curve\.png)"),
-        (4_000, lambda place: place.train(), r"/new/cache/blob_0\.image\.npy"),
-        (300, lambda place: place.predict(place.image), r"/predictions/blob_1\.nii\.gz"),
+        (4_000, lambda place: place.train(), r"/new/cache/blob_\d\.image\.npy"),
+        (60, lambda place: place.predict(place.image), r"/predictions/blob_1\.nii\.gz"),
         (
             4_000,
             lambda place: ["export", place.run, "-o", place.folder / "model.onnx", "--sizes", "1"],

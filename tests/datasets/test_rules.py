@@ -57,7 +57,7 @@ def test_auto():
     assert (network.in_channels, network.out_channels) == (1, 3)
     assert network.features == (16, 32, 64, 128)
     assert (network.kernels, network.strides) == (None, None)
-    assert (network.norm, network.activation) == ("instance", "leaky_relu")
+    assert (network.norm, network.activation) == ("batch", "leaky_relu")
     assert (network.upsampling, network.output_activation) == ("transposed", "none")
     assert plan.fingerprint == make_fingerprint()
 
@@ -71,11 +71,11 @@ def test_thick_slices_get_flat_levels():
     plan = plan_from_fingerprint(make_dataset(), make_fingerprint((30, 512, 512), (5.0, 0.7, 0.7)))
     network = plan.network
     assert network is not None
-    assert network.strides == ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
+    assert network.strides == ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
     assert network.kernels is not None
     assert network.kernels[:3] == ((1, 3, 3), (1, 3, 3), (3, 3, 3))
-    assert network.features == (16, 32, 64, 128, 256, 320)
-    assert plan.patch_size == (32, 128, 128)
+    assert network.features == (16, 32, 64, 128, 256)
+    assert plan.patch_size == (28, 96, 96)
 
 
 def test_notes_is_the_notes_network_whatever_the_scans():
@@ -87,7 +87,7 @@ def test_notes_is_the_notes_network_whatever_the_scans():
     assert network.features == (32, 64, 128, 256, 512)
     assert (network.kernels, network.strides) == (None, None)
     assert (network.norm, network.activation) == ("batch", "relu")
-    assert (network.upsampling, network.output_activation) == ("transposed", "none")
+    assert (network.upsampling, network.output_activation) == ("transposed_dilated", "none")
     assert all(length % 16 == 0 for length in plan.patch_size)
 
 
@@ -142,7 +142,16 @@ def test_one_voxel_scans_have_a_plan(preset):
 def test_ct_is_clipped_with_the_data_set_s_numbers(name):
     rule = choose_normalisation(name, make_fingerprint(), 0)
     assert rule.kind == "clip_zscore"
-    assert (rule.low, rule.high, rule.mean, rule.std) == (-100, 300, 50, 25)
+    # The foreground's -100…300 HU, widened to CT_WINDOW; water stays 0.
+    assert (rule.low, rule.high, rule.mean, rule.std) == (-200, 300, 0, 25)
+
+
+def test_a_wide_foreground_keeps_its_own_window():
+    wide = make_fingerprint().model_copy(
+        update={"intensity_percentiles": ((-900.0, 40.0, 1500.0),) * 2}
+    )
+    rule = choose_normalisation("CT", wide, 0)
+    assert (rule.low, rule.high) == (-900, 1500)
 
 
 @pytest.mark.parametrize("name", ["MRI", "PET", "CTA", "image"])

@@ -121,7 +121,8 @@ def test_turning_a_scan_on_disk_changes_nothing(
     tiny_onnx: Path, engine: str, oblique: NDArray[np.float64]
 ) -> None:
     """The same head, stored in another order: the same labels, in that order."""
-    model = open_model(tiny_onnx, engine, threads=1)
+    opened = open_model(tiny_onnx, engine, threads=1)
+    model = Model(opened.plan.model_copy(update={"spacing_mm": None}), opened.engine)
     noise = np.random.default_rng(0).normal(50, 120, (4, 9, 7)).astype(np.float32)
     scan = Volume(noise, oblique)
     turned = conform(scan, "PSR", None)

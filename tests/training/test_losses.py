@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from volunet.training.losses import SegmentationLoss
+from volunet.training.losses import SegmentationLoss, class_weights
 
 SMOOTH = 1e-5
 """MONAI adds it above and below, so that a class without voxels has a loss."""
@@ -97,3 +97,23 @@ def test_gradient_points_to_the_label():
     gradient = logits.grad[0, 1].flatten()
     assert bool((gradient[:4] < 0).all())
     assert bool((gradient[4:] > 0).all())
+
+
+def test_rare_classes_weigh_more():
+    # Shares 0.75 and 0.25 weigh 1/√0.75 and 2. An undecided network has cross-entropy ln 2 at every
+    # voxel, whatever the weights; one that is wrong on the rare class alone is not so lucky.
+    label = label_of(2)
+    assert class_weights([0.75, 0.25]).tolist() == pytest.approx([1.1547005, 2.0])
+    undecided = torch.zeros(1, 2, 2, 2, 2)
+    plain, weighted = SegmentationLoss(), SegmentationLoss([0.75, 0.25])
+    assert weighted(undecided, label).item() == pytest.approx(plain(undecided, label).item())
+    background = torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 2, 2, 2)
+    right, wrong = math.log(1 + math.exp(-1)), math.log(1 + math.e)
+    shares = np.array([6 / math.sqrt(0.75), 2 / math.sqrt(0.25)])
+    expected = (shares * [right, wrong]).sum() / shares.sum() - (6 * right + 2 * wrong) / 8
+    difference = weighted(background, label) - plain(background, label)
+    assert difference.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_absent_classes_weigh_as_the_rarest():
+    assert class_weights([0.81, 0.01, 0.0]).tolist() == pytest.approx([1 / 0.9, 10.0, 10.0])

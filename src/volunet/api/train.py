@@ -125,15 +125,19 @@ def train(
         config = TrainingConfig(
             minutes=minutes,
             epochs=epochs,
-            fold=fold or _default_fold(found),
             optimizer=optimizer,
             learning_rate=learning_rate,
             patience=patience,
             workers=workers,
             seed=seed,
         )
+        if fold is not None:
+            Fold.parse(fold)  # a wrong one shows before all cases are read
         check_output_folder(output)
         found = check_dataset(found, skip_bad=skip_bad, progress=counted("check the cases"))
+        # Cases that were left out make fewer folds.
+        config = dataclasses.replace(config, fold=fold or _default_fold(found))
+        training, validation = split_cases(found.cases, Fold.parse(config.fold), find_splits(found))
         plan = plan_from_fingerprint(
             found,
             take_fingerprint(found, progress=counted("measure the cases")),
@@ -143,7 +147,6 @@ def train(
             batch_size=batch_size,
             spacing_mm=spacing_mm,
         )
-        training, validation = split_cases(found.cases, Fold.parse(config.fold), find_splits(found))
         run = Run(
             folder=output,
             plan=plan,

@@ -36,6 +36,9 @@ BATCH_SIZE: Final = 2
 MAX_FEATURES: Final = 320
 """Where doubling stops: weights grow with the square, and the lowest levels hold few voxels."""
 
+CT_WINDOW: Final = (-200.0, 300.0)
+"""HU that a CT network sees at the least: fat, water, muscle, the borders to air and to bone."""
+
 LEFT_RIGHT_AXIS: Final = 2
 """W in (D, H, W): NIfTI's i, which `ORIENTATION` turns along left–right."""
 
@@ -142,11 +145,13 @@ def plan_from_fingerprint(
 
 
 def choose_normalisation(name: str, fingerprint: Fingerprint, channel: int) -> Normalisation:
-    """CT: the data set's fixed numbers; anything else: each scan's own mean and deviation.
+    """CT: a window of HU, the same for every scan; anything else: each scan's own mean and std.
 
-    HU mean the same in every scan, and the value itself tells bone from fat; MR's units differ
-    from scan to scan. A CT whose foreground has one single value cannot be scaled by it, and is
-    treated as the others.
+    HU mean the same in every scan, and the value itself tells bone from fat; MR's units differ from
+    scan to scan. The window holds the foreground's 0.5 to 99.5 percentiles and at least
+    `CT_WINDOW`: of a bone, the foreground alone would clip muscle, fat and air to one value, and
+    with the body's outline the network would lose where it is. Water, 0 HU, stays 0, which is what
+    convolutions pad with. A CT whose foreground has one single value is treated as the others.
     """
     low, _, high = fingerprint.intensity_percentiles[channel]
     std = fingerprint.intensity_std[channel]
@@ -154,9 +159,9 @@ def choose_normalisation(name: str, fingerprint: Fingerprint, channel: int) -> N
         return Normalisation(kind="zscore")
     return Normalisation(
         kind="clip_zscore",
-        low=low,
-        high=high,
-        mean=fingerprint.intensity_mean[channel],
+        low=min(low, CT_WINDOW[0]),
+        high=max(high, CT_WINDOW[1]),
+        mean=0.0,
         std=std,
     )
 

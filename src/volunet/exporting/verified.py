@@ -49,13 +49,14 @@ def export_network(
             "Export writes a new file and overwrites nothing.",
             "Name another file, or pass --overwrite.",
         )
+    checked_at = check_sizes(sizes, seen=[example_size(network)])
     with atomic_path(output) as temporary:
         temporary.write_bytes(convert(network, plan))
         report = compare_engines(
             temporary,
             reference=TorchEngine(DeployedNetwork(network, plan)),
             others=[name for name in installed_engines() if name != "torch"],
-            sizes=check_sizes(sizes, seen=[example_size(network)]),
+            sizes=checked_at,
             plan=plan,
             channels=len(plan.channels),
             tolerance=tolerance,

@@ -55,7 +55,9 @@ class Budget(pl.Callback):
     ) -> None:
         """Set the learning rate for the step to come."""
         optimizer = trainer.optimizers[0]
-        rate = self._config.highest_learning_rate * schedule(self.spent(trainer), trainer.global_step)
+        rate = self._config.highest_learning_rate * schedule(
+            self.spent(trainer), trainer.global_step
+        )
         set_learning_rate(optimizer, rate)
 
     def on_train_batch_end(

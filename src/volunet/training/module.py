@@ -31,7 +31,8 @@ class SegmentationModule(pl.LightningModule):
         self._config = config
         self._num_classes = len(plan.classes)
         self.network = to_channels_last(network_of(plan))
-        self.loss = SegmentationLoss()
+        fingerprint = plan.fingerprint
+        self.loss = SegmentationLoss(None if fingerprint is None else fingerprint.class_fractions)
         self._dice = DiceMetric(include_background=False, reduction="none", ignore_empty=True)
         self.validation_dice = float("nan")
 
