@@ -75,7 +75,7 @@ def test_thick_slices_get_flat_levels():
     assert network.kernels is not None
     assert network.kernels[:3] == ((1, 3, 3), (1, 3, 3), (3, 3, 3))
     assert network.features == (16, 32, 64, 128, 256)
-    assert plan.patch_size == (28, 96, 96)
+    assert plan.patch_size == (32, 80, 96)
 
 
 def test_notes_is_the_notes_network_whatever_the_scans():

@@ -16,9 +16,7 @@ from volunet.training.config import TrainingConfig
 def test_first_interrupt_ends_gently_and_second_at_once(caplog):
     before = signal.getsignal(signal.SIGINT)
     trainer = SimpleNamespace(should_stop=False)
-    stop = StopOnInterrupt()
-    stop.on_fit_start(trainer, None)
-    try:
+    with StopOnInterrupt() as stop:
         signal.raise_signal(signal.SIGINT)
         assert (trainer.should_stop, stop.interrupted) == (False, True)
         stop.on_train_batch_end(trainer, None, None, None, 0)
@@ -26,18 +24,14 @@ def test_first_interrupt_ends_gently_and_second_at_once(caplog):
         assert "ending after this batch; once more to end at once" in caplog.text
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    finally:
-        stop.on_exception(trainer, None, KeyboardInterrupt())
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_sigint_is_given_back():
     before = signal.getsignal(signal.SIGINT)
-    stop = StopOnInterrupt()
-    stop.on_fit_start(SimpleNamespace(should_stop=False), None)
-    assert signal.getsignal(signal.SIGINT) is not before
-    stop.on_train_batch_end(SimpleNamespace(), None, None, None, 0)
-    stop.on_fit_end(SimpleNamespace(), None)
+    with StopOnInterrupt() as stop:
+        assert signal.getsignal(signal.SIGINT) is not before
+        stop.on_train_batch_end(SimpleNamespace(), None, None, None, 0)
     assert signal.getsignal(signal.SIGINT) is before
     assert stop.interrupted is False
 

@@ -100,6 +100,7 @@ def interrupt_after(count):
 
 def test_two_epochs(start):
     told = []
+    handler = signal.getsignal(signal.SIGINT)
     run, result = start(epochs=2, report=lambda done, figures: told.append((done, figures)))
     # Three cases in batches of two are two steps an epoch.
     assert result.steps == 4
@@ -123,7 +124,7 @@ def test_two_epochs(start):
     assert [done for done, _ in told] == [0.25, 0.5, 0.5, 0.75, 1.0, 1.0]
     assert told[-1][1]["val_dice"] == pytest.approx(dice[-1])
     # No handler is left behind.
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_best_weights_are_those_of_the_best_validation(start, plan):

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger
@@ -22,24 +22,26 @@ Report = Callable[[float, dict[str, float]], None]
 
 
 class StopOnInterrupt(pl.Callback):
-    """The first Ctrl-C ends the fit after the batch under way, the second at once."""
+    """The first Ctrl-C ends the fit after the batch under way, the second at once.
+
+    It holds SIGINT as a context around the fit, not by the fit's own hooks: Lightning notes the
+    handlers after ``on_fit_start`` and puts them back after ``on_fit_end``.
+    """
 
     def __init__(self) -> None:
         self._previous: Any = None
         self.interrupted = False
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over SIGINT."""
-
-        def stop(_signal: int, _frame: FrameType | None) -> None:
-            if self.interrupted:
-                raise KeyboardInterrupt
-            self.interrupted = True
-            _log.warning("Interrupted: ending after this batch; once more to end at once.")
-
+    def __enter__(self) -> Self:
         try:
-            self._previous = signal.signal(signal.SIGINT, stop)
+            self._previous = signal.signal(signal.SIGINT, self._stop)
         except ValueError:  # not in the main thread: whoever owns it handles SIGINT
+            self._previous = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
             self._previous = None
 
     def on_train_batch_end(
@@ -54,20 +56,11 @@ class StopOnInterrupt(pl.Callback):
         if self.interrupted:
             trainer.should_stop = True
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give SIGINT back."""
-        self._restore()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Give SIGINT back."""
-        self._restore()
-
-    def _restore(self) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        _log.warning("Interrupted: ending after this batch; once more to end at once.")
 
 
 class ShowProgress(pl.Callback):

@@ -98,7 +98,7 @@ def fit(
         last_step = int(checkpoint["global_step"])
         # The next patch after the last step, so that a resumed fit repeats none.
         loaders.sampler.next_index = last_step * run.plan.batch_size
-    with _quiet():
+    with _quiet(), interrupt:
         trainer = pl.Trainer(
             max_epochs=config.epochs if config.epochs is not None else -1,
             callbacks=[
