@@ -17,13 +17,14 @@ def test_first_interrupt_ends_gently_and_second_at_once(caplog):
     before = signal.getsignal(signal.SIGINT)
     trainer = SimpleNamespace(should_stop=False)
     with StopOnInterrupt() as stop:
-        signal.raise_signal(signal.SIGINT)
+        interrupt = signal.getsignal(signal.SIGINT)
+        interrupt(signal.SIGINT, None)
         assert (trainer.should_stop, stop.interrupted) == (False, True)
         stop.on_train_batch_end(trainer, None, None, None, 0)
         assert trainer.should_stop is True
         assert "ending after this batch; once more to end at once" in caplog.text
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            interrupt(signal.SIGINT, None)
     assert signal.getsignal(signal.SIGINT) is before
 
 
