@@ -1,0 +1,270 @@
+"""Operators of two or more inputs, element by element, with broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import onnx_ir as ir
+
+from volunet.graph.node import Node
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    Source,
+    element_flops,
+)
+from volunet.graph.sizes import (
+    Expression,
+    Size,
+    floor,
+    lower_bound,
+    maximum,
+    minimum,
+    truncate_div,
+)
+from volunet.graph.spans import Pointwise, Whole
+from volunet.graph.tensors import MOST_VALUES, Shape, Tensor, Value
+
+Combine = Callable[[Value, Value], "Value | None"]
+
+
+@dataclass(frozen=True)
+class Arithmetic(Operator):
+    """An operator of two or more inputs; size on each axis: the larger, the other being 1 or equal.
+
+    Attributes:
+        infix: PyTorch's sign between the inputs, or a function's name.
+        combine: What it makes of two sizes, where a graph computes with sizes.
+        gives_bool: Whether it answers true or false.
+
+    Source:
+        https://onnx.ai/onnx/repo-docs/Broadcasting.html
+    """
+
+    infix: str
+    combine: Combine | None = None
+    gives_bool: bool = False
+
+    def role_in(self, node: Node) -> Role:
+        """A skip, where a sum joins two tensors of data."""
+        data = sum(tensor.is_data for tensor in node.inputs if tensor is not None)
+        return "skip" if data > 1 and node.op_type in ("Add", "Sum") else "other"
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """Shapes broadcast; of lists of sizes, the sizes computed."""
+        shape = broadcast(node, [node.shape(i) for i in range(len(node.inputs))])
+        dtype = ir.DataType.BOOL if self.gives_bool else None
+        values = _combined(node, shape, self.combine)
+        return (node.output(shape, dtype=dtype, values=values),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """The same slice; the only one of an axis of size 1 that is repeated."""
+        return broadcast_read(node, index, axis)
+
+    def flops(self, node: Node) -> Flops:
+        """One operation for each element and each input after the first."""
+        return element_flops(node, max(len(node.inputs) - 1, 1))
+
+    def source(self, node: Node) -> Source | None:
+        """An expression or a call."""
+        places = [f"{{{index}}}" for index in range(len(node.inputs))]
+        if self.infix.isidentifier():
+            call = places[0]
+            for place in places[1:]:
+                call = f"torch.{self.infix}({call}, {place})"
+            return Source(call)
+        return Source(f" {self.infix} ".join(places))
+
+
+class Divide(Arithmetic):
+    """``Div``: exact for floating-point elements, towards zero for whole ones."""
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """Shapes broadcast; of lists of sizes, the quotients."""
+        shape = broadcast(node, [node.shape(0), node.shape(1)])
+        exact = node.input(0).dtype.is_floating_point()
+        return (
+            node.output(
+                shape, values=_combined(node, shape, _quotient if exact else _whole_quotient)
+            ),
+        )
+
+
+class Where(Arithmetic):
+    """``Where``: of two inputs, elementwise, by a condition."""
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """Shapes broadcast; of lists of sizes, the sizes chosen."""
+        shape = broadcast(node, [node.shape(i) for i in range(3)])
+        condition, yes, no = (_spread(node, i, shape) for i in range(3))
+        values = None
+        if condition is not None and yes is not None and no is not None:
+            values = tuple(a if c else b for c, a, b in zip(condition, yes, no, strict=True))
+        return (node.output(shape, dtype=node.input(1).dtype, values=values),)
+
+    def source(self, node: Node) -> Source | None:
+        """``torch.where``."""
+        return Source("torch.where({0}, {1}, {2})")
+
+
+def broadcast(node: Node, shapes: list[Shape]) -> Shape:
+    """The common shape of several; what its sizes must fulfil is noted with the node."""
+    rank = max(map(len, shapes))
+    total: list[Size] = [1] * rank
+    for index, shape in enumerate(shapes):
+        for axis, size in enumerate(shape, start=rank - len(shape)):
+            so_far = total[axis]
+            if so_far == size or size == 1:
+                continue
+            if so_far == 1:
+                total[axis] = size
+                continue
+            name = node.input(index).name
+            node.require(
+                "broadcast", so_far, size, f"axis {axis} of '{node.input(0).name}' and of '{name}'"
+            )
+            total[axis] = maximum(so_far, size)
+    return tuple(total)
+
+
+def broadcast_read(node: Node, index: int, axis: int) -> Read:
+    """How an input that is broadcast is read: axes are counted from the last."""
+    out = node.outputs[0].shape or ()
+    own = axis + len(out) - len(node.shape(index))
+    size = node.numbers(index)[axis]
+    return Read(own, Whole(1) if size == 1 and out[own] != 1 else Pointwise())
+
+
+def _combined(node: Node, shape: Shape, combine: Combine | None) -> tuple[Value, ...] | None:
+    if combine is None:
+        return None
+    total = _spread(node, 0, shape)
+    for index in range(1, len(node.inputs)):
+        other = _spread(node, index, shape)
+        if total is None or other is None:
+            return None
+        pairs = [combine(a, b) for a, b in zip(total, other, strict=True)]
+        if any(pair is None for pair in pairs):
+            return None
+        total = tuple(pair for pair in pairs if pair is not None)
+    return total
+
+
+def _spread(node: Node, index: int, shape: Shape) -> tuple[Value, ...] | None:
+    """An input's known elements, repeated to a shape of at most one axis longer than 1."""
+    values = node.values(index)
+    count = 1
+    for size in shape:
+        if not isinstance(size, int):
+            return None
+        count *= size
+    if values is None or count > MOST_VALUES:
+        return None
+    if len(values) == count:
+        return values
+    return values * count if len(values) == 1 else None
+
+
+def _add(a: Value, b: Value) -> Value:
+    return a + b
+
+
+def _subtract(a: Value, b: Value) -> Value:
+    return a - b
+
+
+def _multiply(a: Value, b: Value) -> Value:
+    return b * a if isinstance(b, Expression) else a * b
+
+
+def _quotient(a: Value, b: Value) -> Value | None:
+    return None if isinstance(b, Expression) or b == 0 else a * (1 / Fraction(b))
+
+
+def _whole_quotient(a: Value, b: Value) -> Value | None:
+    if isinstance(a, Fraction) or isinstance(b, Fraction):
+        return None
+    return truncate_div(a, b)
+
+
+def _modulo(a: Value, b: Value) -> Value | None:
+    if not isinstance(b, int) or b < 1 or isinstance(a, Fraction):
+        return None
+    return a - floor(a * Fraction(1, b)) * b
+
+
+def _power(a: Value, b: Value) -> Value | None:
+    if not isinstance(b, int | Fraction) or b != int(b) or not 0 <= b <= _LARGEST_POWER:
+        return None
+    total: Value = 1
+    for _ in range(int(b)):
+        total = _multiply(total, a)
+    return total
+
+
+_LARGEST_POWER: Final = 4
+
+
+def _larger(a: Value, b: Value) -> Value | None:
+    if isinstance(a, int | Fraction) and isinstance(b, int | Fraction):
+        return max(a, b)
+    return None if isinstance(a, Fraction) or isinstance(b, Fraction) else maximum(a, b)
+
+
+def _smaller(a: Value, b: Value) -> Value | None:
+    if isinstance(a, int | Fraction) and isinstance(b, int | Fraction):
+        return min(a, b)
+    return None if isinstance(a, Fraction) or isinstance(b, Fraction) else minimum(a, b)
+
+
+def _sign_of(a: Value, b: Value) -> int | None:
+    """−1, 0 or 1 by whether a is below, equal to or above b; None where that depends."""
+    difference = a - b
+    if isinstance(difference, int | Fraction):
+        return (difference > 0) - (difference < 0)
+    if lower_bound(difference) > 0:
+        return 1
+    return -1 if lower_bound(-difference) > 0 else None
+
+
+def _compare(true_for: tuple[int, ...]) -> Combine:
+    def combine(a: Value, b: Value) -> Value | None:
+        sign = _sign_of(a, b)
+        return None if sign is None else int(sign in true_for)
+
+    return combine
+
+
+def _both(a: Value, b: Value) -> Value:
+    return int(a != 0 and b != 0)
+
+
+def _either(a: Value, b: Value) -> Value:
+    return int(a != 0 or b != 0)
+
+
+ARITHMETIC: Final[dict[str, Operator]] = {
+    "Add": Arithmetic("+", _add),
+    "Sub": Arithmetic("-", _subtract),
+    "Mul": Arithmetic("*", _multiply),
+    "Div": Divide("/"),
+    "Mod": Arithmetic("remainder", _modulo),
+    "Pow": Arithmetic("**", _power),
+    "Max": Arithmetic("maximum", _larger),
+    "Min": Arithmetic("minimum", _smaller),
+    "Sum": Arithmetic("+", _add),
+    "Mean": Arithmetic(""),
+    "Equal": Arithmetic("==", _compare((0,)), gives_bool=True),
+    "Less": Arithmetic("<", _compare((-1,)), gives_bool=True),
+    "LessOrEqual": Arithmetic("<=", _compare((-1, 0)), gives_bool=True),
+    "Greater": Arithmetic(">", _compare((1,)), gives_bool=True),
+    "GreaterOrEqual": Arithmetic(">=", _compare((0, 1)), gives_bool=True),
+    "And": Arithmetic("logical_and", _both, gives_bool=True),
+    "Or": Arithmetic("logical_or", _either, gives_bool=True),
+    "Where": Where(""),
+}

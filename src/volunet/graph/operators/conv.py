@@ -1,0 +1,94 @@
+"""Convolution."""
+
+from __future__ import annotations
+
+from volunet.graph.node import Node
+from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
+from volunet.graph.operators.windows import AxisWindow, repeat, windows_of
+from volunet.graph.sizes import Size, product
+from volunet.graph.spans import Pointwise, Whole
+from volunet.graph.tensors import Shape, Tensor
+
+
+class Conv(Operator):
+    """``Conv``, in 1D, 2D and 3D, grouped, dilated, padded differently in front and behind.
+
+    Size on each axis: ⌊(d + begin + end − dilation·(kernel − 1) − 1) / stride⌋ + 1.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__Conv.html,
+        https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv3d.html
+    """
+
+    role: Role = "convolution"
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """(N, C, …) and weights (K, C / group, …) → (N, K, …)."""
+        x, weight = node.shape(0), node.shape(1)
+        group = node.integer("group", 1)
+        node.require(
+            "==", x[1], weight[1] * group, "channels of the input and those of the weights"
+        )
+        sizes = [w.size(d) for w, d in zip(conv_windows(node), x[2:], strict=True)]
+        return (node.output((x[0], weight[0], *sizes)),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """A window on a spatial axis; all channels of a group, hence all, for each channel."""
+        if axis == 0:
+            return Read(0, Pointwise())
+        if axis == 1:
+            channels = node.numbers(index)[1]
+            depthwise = channels == node.integer("group", 1) == node.shape(1)[0]
+            return Read(1, Pointwise() if depthwise else Whole(channels))
+        return Read(axis, conv_windows(node)[axis - 2].span())
+
+    def flops(self, node: Node) -> Flops:
+        """2·N·K·(C / group)·kernel·output voxels, and one addition a voxel for the bias."""
+        out = _count(node.outputs[0].shape or ())
+        products = 2 * out * _count(node.shape(1)[1:])
+        return Flops(products, out if node.has(2) else 0)
+
+    def source(self, node: Node) -> Source | None:
+        """``nn.Conv3d``, behind ``F.pad`` where the padding is not the same on both sides."""
+        windows = conv_windows(node)
+        weight = node.numbers(1)
+        group = node.integer("group", 1)
+        arguments = [str(weight[1] * group), str(weight[0]), *window_arguments(windows)]
+        pads = [(w.begin, w.end) for w in windows]
+        call = "{module}({0})"
+        if any(begin != end for begin, end in pads):
+            call = f"{{module}}(F.pad({{0}}, {_pad_list(windows)}))"
+        elif any(begin != 0 for begin, _ in pads):
+            arguments.append(f"padding={repeat(tuple(w.begin for w in windows))}")
+        if group != 1:
+            arguments.append(f"groups={group}")
+        if not node.has(2):
+            arguments.append("bias=False")
+        weights = {"weight": 1} | ({"bias": 2} if node.has(2) else {})
+        return Source(call, f"nn.Conv{len(windows)}d({', '.join(arguments)})", weights)
+
+
+def conv_windows(node: Node) -> tuple[AxisWindow, ...]:
+    """The windows of a convolution; the kernel is the weights' where no attribute says it."""
+    kernel = node.integers("kernel_shape") or node.numbers(1)[2:]
+    return windows_of(node, kernel)
+
+
+def window_arguments(windows: tuple[AxisWindow, ...]) -> list[str]:
+    """Kernel, and stride and dilation where they are not 1, as PyTorch source."""
+    arguments = [f"kernel_size={repeat(tuple(w.kernel for w in windows))}"]
+    if any(w.stride != 1 for w in windows):
+        arguments.append(f"stride={repeat(tuple(w.stride for w in windows))}")
+    if any(w.dilation != 1 for w in windows):
+        arguments.append(f"dilation={repeat(tuple(w.dilation for w in windows))}")
+    return arguments
+
+
+def _pad_list(windows: tuple[AxisWindow, ...]) -> list[Size]:
+    """Padding in F.pad's order: the last axis first."""
+    return [side for w in reversed(windows) for side in (w.begin, w.end)]
+
+
+def _count(shape: Shape) -> int:
+    count = product(shape)
+    return count if isinstance(count, int) else 0

@@ -1,0 +1,59 @@
+"""Picking slices by their numbers."""
+
+from __future__ import annotations
+
+from volunet.graph.node import Node
+from volunet.graph.operators.operator import Operator, Read, Source, positive_axis
+from volunet.graph.spans import Pointwise, Whole, Window
+from volunet.graph.tensors import Tensor
+
+
+class Gather(Operator):
+    """``Gather``: the axis becomes the indices' axes.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__Gather.html
+    """
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """Of a list of sizes, those sizes."""
+        shape, indices = node.shape(0), node.shape(1)
+        axis = positive_axis(node, node.integer("axis", 0), len(shape))
+        values, places = node.values(0), node.sizes(1)
+        picked = None
+        if values is not None and places is not None and len(shape) == 1:
+            if not all(isinstance(p, int) and -len(values) <= p < len(values) for p in places):
+                raise node.fault(f"indices {places} of {len(values)} elements")
+            picked = tuple(values[place] for place in places if isinstance(place, int))
+        out = (*shape[:axis], *indices, *shape[axis + 1 :])
+        return (node.output(out, values=picked),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """On its axis all slices, or the one that a single constant index picks."""
+        own = positive_axis(node, node.integer("axis", 0), len(node.shape(0)))
+        if index == 1:
+            return Read(own + axis, Pointwise())
+        if axis < own:
+            return Read(axis, Pointwise())
+        added = len(node.shape(1)) - 1
+        if axis > own:
+            return Read(axis + added, Pointwise())
+        size = node.numbers(0)[axis]
+        places = node.sizes(1)
+        if places is not None and len(places) == 1 and len(node.shape(1)) == 1:
+            place = places[0]
+            if isinstance(place, int):
+                return Read(axis, Window(begin=-(place % size)))
+        return Read(axis if added == 0 else None, Whole(size))
+
+    def source(self, node: Node) -> Source | None:
+        """``torch.select`` for a single constant index, else ``torch.index_select``."""
+        axis = node.integer("axis", 0)
+        places = node.sizes(1)
+        if places is not None and node.shape(1) == ():
+            return Source(f"torch.select({{0}}, {axis}, {places[0]})")
+        if len(node.shape(1)) != 1:
+            return None
+        if places is not None:
+            return Source(f"torch.index_select({{0}}, {axis}, torch.tensor({list(places)}))")
+        return Source(f"torch.index_select({{0}}, {axis}, {{1}})")

@@ -1,0 +1,52 @@
+"""Group norm."""
+
+from __future__ import annotations
+
+from volunet.graph.node import Node
+from volunet.graph.operators.epsilon import epsilon_argument
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    Source,
+    element_flops,
+)
+from volunet.graph.spans import Pointwise, Whole
+from volunet.graph.tensors import Tensor
+
+
+class GroupNormalization(Operator):
+    """``GroupNormalization``; size on each axis: d. Statistics of groups of channels.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__GroupNormalization.html
+    """
+
+    role: Role = "normalisation"
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """The input's shape."""
+        return (node.output(node.shape()),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """All slices but on the batch's axis."""
+        return Read(axis, Pointwise() if axis == 0 else Whole(node.numbers()[axis]))
+
+    def flops(self, node: Node) -> Flops:
+        """As an instance norm."""
+        return element_flops(node, 6)
+
+    def parameter_inputs(self, node: Node) -> tuple[int, ...]:
+        """Scale and bias."""
+        return (1, 2)
+
+    def source(self, node: Node) -> Source | None:
+        """``nn.GroupNorm``; None where scale and bias are by group (opset 18)."""
+        channels = node.numbers()[1]
+        if node.numbers(1) != (channels,):
+            return None
+        arguments = [str(node.integer("num_groups", 1)), str(channels), *epsilon_argument(node)]
+        return Source(
+            "{module}({0})", f"nn.GroupNorm({', '.join(arguments)})", {"weight": 1, "bias": 2}
+        )

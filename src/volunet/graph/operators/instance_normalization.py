@@ -1,0 +1,50 @@
+"""Instance norm."""
+
+from __future__ import annotations
+
+from volunet.graph.node import Node
+from volunet.graph.operators.epsilon import epsilon_argument
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    Source,
+    element_flops,
+)
+from volunet.graph.spans import Pointwise, Whole
+from volunet.graph.tensors import Tensor
+
+
+class InstanceNormalization(Operator):
+    """``InstanceNormalization``; size on each axis: d. Statistics of each channel's whole volume.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html
+    """
+
+    role: Role = "normalisation"
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """The input's shape."""
+        x = node.shape()
+        node.require("==", x[1], node.shape(1)[0], "channels of the input and of the scale")
+        return (node.output(x),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """All slices of a spatial axis."""
+        return Read(axis, Pointwise() if axis < 2 else Whole(node.numbers()[axis]))
+
+    def flops(self, node: Node) -> Flops:
+        """Two for the mean and the variance each, then as a batch norm."""
+        return element_flops(node, 6)
+
+    def parameter_inputs(self, node: Node) -> tuple[int, ...]:
+        """Scale and bias."""
+        return (1, 2)
+
+    def source(self, node: Node) -> Source | None:
+        """``nn.InstanceNorm3d``."""
+        arguments = [str(node.numbers(1)[0]), *epsilon_argument(node), "affine=True"]
+        module = f"nn.InstanceNorm{len(node.shape()) - 2}d({', '.join(arguments)})"
+        return Source("{module}({0})", module, {"weight": 1, "bias": 2})

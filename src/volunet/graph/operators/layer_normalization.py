@@ -1,0 +1,57 @@
+"""Layer norm."""
+
+from __future__ import annotations
+
+from volunet.graph.node import Node
+from volunet.graph.operators.epsilon import epsilon_argument
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    Source,
+    element_flops,
+    positive_axis,
+)
+from volunet.graph.spans import Pointwise, Whole
+from volunet.graph.tensors import Tensor
+
+
+class LayerNormalization(Operator):
+    """``LayerNormalization`` over the axes from ``axis`` on; size on each axis: d.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__LayerNormalization.html
+    """
+
+    role: Role = "normalisation"
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """The input's shape; mean and deviation, where asked for, of size 1 on the normed axes."""
+        x = node.shape()
+        first = positive_axis(node, node.integer("axis", -1), len(x))
+        statistics = (*x[:first], *(1 for _ in x[first:]))
+        rest = range(1, len(node.output_names))
+        return (node.output(x), *(node.output(statistics, index=i) for i in rest))
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """All slices of a normed axis."""
+        first = positive_axis(node, node.integer("axis", -1), len(node.shape()))
+        return Read(axis, Pointwise() if axis < first else Whole(node.numbers()[axis]))
+
+    def flops(self, node: Node) -> Flops:
+        """As an instance norm."""
+        return element_flops(node, 6)
+
+    def parameter_inputs(self, node: Node) -> tuple[int, ...]:
+        """Scale, and bias where there is one."""
+        return (1, 2) if node.has(2) else (1,)
+
+    def source(self, node: Node) -> Source | None:
+        """``nn.LayerNorm``."""
+        first = positive_axis(node, node.integer("axis", -1), len(node.shape()))
+        arguments = [str(node.numbers()[first:]), *epsilon_argument(node)]
+        if not node.has(2):
+            arguments.append("bias=False")
+        weights = {"weight": 1} | ({"bias": 2} if node.has(2) else {})
+        return Source("{module}({0})", f"nn.LayerNorm({', '.join(arguments)})", weights)

@@ -1,0 +1,59 @@
+"""A matrix product, also of stacks of matrices."""
+
+from __future__ import annotations
+
+from volunet.graph.node import Node
+from volunet.graph.operators.arithmetic import broadcast
+from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
+from volunet.graph.sizes import product
+from volunet.graph.spans import Pointwise, Whole
+from volunet.graph.tensors import Tensor
+
+
+class MatMul(Operator):
+    """``MatMul``: (…, M, K) and (…, K, N) → (…, M, N); the leading axes broadcast.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__MatMul.html
+    """
+
+    def role_in(self, node: Node) -> Role:
+        """Fully connected, where the second matrix is a constant."""
+        return "other" if node.input(1).is_data else "fully connected"
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """An axis that a vector lacks is left out of the output too."""
+        a, b = node.shape(0), node.shape(1)
+        if not a or not b:
+            raise node.fault("an input without axes")
+        rows, columns = a[-2:-1], b[-1:] if len(b) > 1 else ()
+        node.require("==", a[-1], b[-2] if len(b) > 1 else b[0], "columns of A and rows of B")
+        stacks = [shape for shape in (a[:-2], b[:-2]) if shape]
+        lead = broadcast(node, stacks) if stacks else ()
+        return (node.output((*lead, *rows, *columns)),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """Rows of A and columns of B follow the output's; all of the inner axis."""
+        shape, out = node.numbers(index), node.outputs[0].shape or ()
+        from_end = axis - len(shape)
+        other = len(node.shape(1 - index))
+        if len(shape) == 1 or from_end == (-1 if index == 0 else -2):
+            return Read(None, Whole(shape[axis]))
+        lacking = 1 if other == 1 else 0
+        own = len(out) + from_end + (lacking if index == 0 else 0)
+        repeated = shape[axis] == 1 and out[own] != 1
+        return Read(own, Whole(1) if repeated else Pointwise())
+
+    def flops(self, node: Node) -> Flops:
+        """2·K for each element of the output."""
+        count = product(node.outputs[0].shape or ())
+        return Flops(2 * count * node.numbers(0)[-1]) if isinstance(count, int) else Flops()
+
+    def source(self, node: Node) -> Source | None:
+        """``nn.Linear`` without a bias where the second matrix is a constant, else ``@``."""
+        weight = node.input(1)
+        if weight.is_data or len(node.shape(1)) != 2:
+            return Source("{0} @ {1}")
+        rows, columns = node.numbers(1)
+        module = f"nn.Linear({rows}, {columns}, bias=False)"
+        return Source("{module}({0})", module, {"weight": 1}, ("weight",))

@@ -1,0 +1,177 @@
+"""Resizing by interpolation: ``Resize`` and its predecessor ``Upsample``."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final, cast, get_args
+
+from volunet.errors import ShapeError
+from volunet.graph.node import Node
+from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, element_flops
+from volunet.graph.sizes import Size, floor
+from volunet.graph.spans import Coordinates, Interpolated, Interpolation, Pointwise, Rounding, Span
+from volunet.graph.tensors import Tensor
+
+RESIZE_FORMULA: Final = "⌊{input}·{scale}⌋"
+"""Output size for a scale; for a wanted size it is that size."""
+
+_TAPS: Final[dict[str, int]] = {"nearest": 0, "linear": 2, "cubic": 4}
+
+
+def resized(d: Size, scale: Fraction) -> Size:
+    """⌊d·scale⌋.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__Resize.html
+    """
+    return floor(d * scale)
+
+
+class Resize(Operator):
+    """``Resize`` and ``Upsample``: nearest, linear, cubic; by scales or to sizes.
+
+    Size on each axis: ⌊d·scale⌋, or the size asked for.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__Resize.html,
+        https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
+    """
+
+    role: Role = "upsampling"
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """Every axis by its own scale."""
+        x = node.shape()
+        if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+            raise _unknown(node, "keep_aspect_ratio_policy is not 'stretch'")
+        scales, sizes = _scales(node), _wanted(node)
+        if sizes is not None:
+            return (node.output(sizes),)
+        if scales is None:
+            raise _unknown(node, "neither its scales nor its sizes follow from the input's size")
+        return (node.output(tuple(resized(d, s) for d, s in zip(x, scales, strict=True))),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """A place in the input and its neighbours; the same slice where nothing is resized."""
+        return Read(axis, _span(node, axis))
+
+    def flops(self, node: Node) -> Flops:
+        """A multiply-add for each neighbour on each axis that is resized."""
+        kind = _interpolation(node)
+        axes = sum(a != b for a, b in zip(node.shape(), node.outputs[0].shape or (), strict=True))
+        return element_flops(node, 2 * _TAPS[kind] ** axes if _TAPS[kind] else 0)
+
+    def source(self, node: Node) -> Source | None:
+        """``F.interpolate``; None where PyTorch has no such coordinates."""
+        kind = _interpolation(node)
+        spatial = len(node.shape()) - 2
+        coordinates = _coordinates(node)
+        names = {
+            ("linear", 1): "linear", ("linear", 2): "bilinear", ("linear", 3): "trilinear",
+            ("cubic", 2): "bicubic",
+        }  # fmt: skip
+        mode = "nearest" if kind == "nearest" else names.get((kind, spatial))
+        plain_nearest = coordinates == "asymmetric" and _rounding(node) == "floor"
+        aligned = coordinates == "align_corners"
+        known = plain_nearest if kind == "nearest" else aligned or "half_pixel" in coordinates
+        if mode is None or not known or node.integer("antialias", 0):
+            return None
+        scales = _scales(node)
+        if scales is not None and _wanted(node) is None:
+            factors = tuple(float(s) for s in scales[2:])
+            how = f"scale_factor={factors[0] if len(set(factors)) == 1 else factors}"
+        else:
+            how = f"size={tuple(node.outputs[0].shape or ())[2:]}"
+        corners = ", align_corners=True" if aligned else ""
+        return Source(f'F.interpolate({{0}}, {how}, mode="{mode}"{corners})')
+
+
+def _span(node: Node, axis: int) -> Span:
+    size = node.numbers()[axis]
+    out = (node.outputs[0].shape or ())[axis]
+    if not isinstance(out, int):
+        raise _unknown(node, f"axis {axis} of its output is {out}")
+    given = _scales(node)
+    scale = Fraction(out, size) if given is None or _wanted(node) is not None else given[axis]
+    if out == size and scale == 1:
+        return Pointwise()
+    return Interpolated(
+        size,
+        out,
+        scale,
+        _coordinates(node),
+        _interpolation(node),
+        _rounding(node),
+        bool(node.integer("antialias", 0)),
+    )
+
+
+def _interpolation(node: Node) -> Interpolation:
+    mode = node.text("mode", "nearest")
+    if mode == "bilinear":  # opset 7's word for it
+        mode = "linear"
+    if mode not in get_args(Interpolation):
+        raise _unknown(node, f"mode {mode!r}")
+    return cast("Interpolation", mode)
+
+
+def _coordinates(node: Node) -> Coordinates:
+    before = node.op_type == "Upsample" or node.opset < 11
+    mode = node.text("coordinate_transformation_mode", "asymmetric" if before else "half_pixel")
+    if mode not in get_args(Coordinates):
+        raise _unknown(node, f"coordinate_transformation_mode {mode!r}")
+    return cast("Coordinates", mode)
+
+
+def _rounding(node: Node) -> Rounding:
+    before = node.op_type == "Upsample" or node.opset < 11
+    mode = node.text("nearest_mode", "floor" if before else "round_prefer_floor")
+    if mode not in get_args(Rounding):
+        raise _unknown(node, f"nearest_mode {mode!r}")
+    return cast("Rounding", mode)
+
+
+def _scales(node: Node) -> tuple[Fraction, ...] | None:
+    """A scale for each axis; None where sizes are given instead."""
+    if node.op_type == "Upsample" and "scales" in node.attributes:
+        listed = node.attributes["scales"]
+        return tuple(Fraction(s) for s in listed) if isinstance(listed, list | tuple) else None
+    index = 1 if node.op_type == "Upsample" or node.opset < 11 else 2
+    values = node.values(index)
+    if not values or any(not isinstance(value, int | Fraction) for value in values):
+        return None
+    return _on_axes(node, tuple(cast("int | Fraction", v) for v in values), Fraction(1))
+
+
+def _wanted(node: Node) -> tuple[Size, ...] | None:
+    """A size for each axis; None where scales are given instead."""
+    sizes = node.sizes(3)
+    if not sizes:
+        return None
+    chosen = node.integers("axes")
+    if chosen is None:
+        return sizes
+    shape = list(node.shape())
+    for axis, size in zip(chosen, sizes, strict=True):
+        shape[axis] = size
+    return tuple(shape)
+
+
+def _on_axes(
+    node: Node, values: tuple[int | Fraction, ...], default: Fraction
+) -> tuple[Fraction, ...]:
+    rank = len(node.shape())
+    chosen = node.integers("axes")
+    full = [default] * rank
+    for axis, value in zip(range(rank) if chosen is None else chosen, values, strict=True):
+        full[axis] = Fraction(value)
+    return tuple(full)
+
+
+def _unknown(node: Node, found: str) -> ShapeError:
+    return ShapeError(
+        f"{node.op_type} '{node.name}'",
+        found,
+        "Scales or sizes that are constants or follow from the input's size, stretched.",
+        "Export the model with fixed scales.",
+    )

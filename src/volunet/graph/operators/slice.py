@@ -1,0 +1,148 @@
+"""Slicing along axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from volunet.errors import ShapeError
+from volunet.graph.node import Node
+from volunet.graph.operators.operator import Operator, Read, Source, positive_axis
+from volunet.graph.sizes import Size, ceil_div, lower_bound, maximum, minimum
+from volunet.graph.spans import Pointwise, Reversed, Span, Window
+from volunet.graph.tensors import Tensor
+
+
+@dataclass(frozen=True)
+class AxisSlice:
+    """A slice of one axis, its ends within the axis.
+
+    Attributes:
+        start: First slice.
+        stop: Behind the last slice, in the step's direction.
+        step: From one slice to the next, not 0.
+    """
+
+    start: Size
+    stop: Size
+    step: int
+
+    @property
+    def size(self) -> Size:
+        """max(0, ⌈(stop − start) / step⌉)."""
+        if self.step > 0:
+            return maximum(0, ceil_div(self.stop - self.start, self.step))
+        return maximum(0, ceil_div(self.start - self.stop, -self.step))
+
+
+class Slice(Operator):
+    """``Slice``, whose bounds count from either end and stop at the axis' ends.
+
+    Size on each axis: max(0, ⌈(stop − start) / step⌉).
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__Slice.html
+    """
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """The axes that are named, the others whole; of a list of sizes, those sizes."""
+        shape = list(node.shape())
+        slices = axis_slices(node)
+        for axis, part in slices.items():
+            shape[axis] = part.size
+        values = node.values(0)
+        if values is not None and len(shape) == 1 and 0 in slices:
+            part = slices[0]
+            if isinstance(part.start, int) and isinstance(part.stop, int):
+                stop = part.stop if part.stop >= 0 else None
+                values = values[part.start : stop : part.step]
+            else:
+                values = None
+        elif slices:
+            values = None
+        return (node.output(tuple(shape), values=values),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """From the first slice on, by the step."""
+        if index > 0:
+            return Read(None, Pointwise())
+        part = axis_slices(node).get(axis)
+        return Read(axis, Pointwise() if part is None else _span(node, part))
+
+    def source(self, node: Node) -> Source | None:
+        """An index expression; None where a step is below 0, which PyTorch does not take."""
+        slices = axis_slices(node)
+        if any(part.step < 0 for part in slices.values()):
+            return None
+        shape = node.numbers()
+        parts = []
+        for axis in range(max(slices, default=-1) + 1):
+            part = slices.get(axis)
+            if part is None:
+                parts.append(":")
+                continue
+            start = "" if part.start == 0 else str(part.start)
+            stop = "" if part.stop == shape[axis] else str(part.stop)
+            parts.append(f"{start}:{stop}" + (f":{part.step}" if part.step != 1 else ""))
+        return Source(f"{{0}}[{', '.join(parts)}]" if parts else "{0}")
+
+
+def axis_slices(node: Node) -> dict[int, AxisSlice]:
+    """The slice of each axis that is sliced.
+
+    Raises:
+        ShapeError: A bound does not follow from the input's size.
+    """
+    shape = node.shape()
+    if node.opset < 10:
+        starts: tuple[Size, ...] | None = node.integers("starts")
+        stops: tuple[Size, ...] | None = node.integers("ends")
+        axes: tuple[Size, ...] | None = node.integers("axes") or tuple(range(len(starts or ())))
+        steps: tuple[Size, ...] | None = (1,) * len(starts or ())
+    else:
+        starts, stops = node.sizes(1), node.sizes(2)
+        axes = node.sizes(3) if node.has(3) else tuple(range(len(starts or ())))
+        steps = node.sizes(4) if node.has(4) else (1,) * len(starts or ())
+    if starts is None or stops is None or axes is None or steps is None:
+        raise ShapeError(
+            f"Slice '{node.name}'",
+            "bounds that depend on the data",
+            "Bounds are constants, or follow from the input's size.",
+            "Export the model again; such a slice is not supported.",
+        )
+    slices = {}
+    for axis, start, stop, step in zip(axes, starts, stops, steps, strict=True):
+        if not isinstance(axis, int) or not isinstance(step, int) or step == 0:
+            raise node.fault(f"axis {axis}, step {step}")
+        place = positive_axis(node, axis, len(shape))
+        slices[place] = _within(shape[place], start, stop, step)
+    return slices
+
+
+def _within(d: Size, start: Size, stop: Size, step: int) -> AxisSlice:
+    low, high = (0, d) if step > 0 else (-1, d - 1)
+    return AxisSlice(_bound(d, start, 0, high), _bound(d, stop, low, high), step)
+
+
+def _bound(d: Size, bound: Size, low: Size, high: Size) -> Size:
+    if isinstance(bound, int):
+        from_end = bound < 0
+        if bound >= _BEYOND:
+            return high
+        if bound <= -_BEYOND:
+            return low
+    else:
+        from_end = lower_bound(-bound) > 0
+    return minimum(maximum(bound + d if from_end else bound, low), high)
+
+
+_BEYOND: Final = 2**31 - 1
+"""Bounds from here on are exporters' words for "to the end"."""
+
+
+def _span(node: Node, part: AxisSlice) -> Span:
+    if not isinstance(part.start, int):
+        raise node.fault(f"start {part.start} of an input whose size is a number")
+    if part.step > 0:
+        return Window(stride=part.step, begin=-part.start)
+    return Reversed(part.start, -part.step)

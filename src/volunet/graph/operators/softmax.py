@@ -1,0 +1,58 @@
+"""Softmax and its kin."""
+
+from __future__ import annotations
+
+from volunet.graph.node import Node
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    Source,
+    element_flops,
+    positive_axis,
+)
+from volunet.graph.spans import Pointwise, Whole
+from volunet.graph.tensors import Tensor
+
+
+class Softmax(Operator):
+    """``Softmax``, ``LogSoftmax`` and ``Hardmax``; size on each axis: d.
+
+    Before opset 13 all axes from ``axis`` on are one.
+
+    Args:
+        function: PyTorch's function, empty where there is none.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__Softmax.html
+    """
+
+    role: Role = "activation"
+
+    def __init__(self, function: str) -> None:
+        self.function = function
+
+    def infer(self, node: Node) -> tuple[Tensor, ...]:
+        """The input's shape."""
+        return (node.output(node.shape()),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """All slices of its own axis."""
+        return Read(axis, Whole(node.numbers()[axis]) if axis in self._axes(node) else Pointwise())
+
+    def flops(self, node: Node) -> Flops:
+        """Largest, difference, power, sum and quotient."""
+        return element_flops(node, 5)
+
+    def source(self, node: Node) -> Source | None:
+        """``F.softmax``."""
+        axes = self._axes(node)
+        if not self.function or len(axes) != 1:
+            return None
+        return Source(f"{self.function}({{0}}, dim={axes[0]})")
+
+    def _axes(self, node: Node) -> range:
+        rank = len(node.shape())
+        axis = positive_axis(node, node.integer("axis", -1 if node.opset >= 13 else 1), rank)
+        return range(axis, axis + 1 if node.opset >= 13 else rank)

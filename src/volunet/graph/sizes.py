@@ -1,0 +1,429 @@
+"""`Size`: the size of an axis, a number or a formula of the input's sizes such as ``⌊d/2⌋·2``.
+
+A formula is a polynomial over symbols, floors, maxima and minima, in a normal form in which the
+sizes of a network come out equal where they are: ``⌊⌊d/2⌋/2⌋`` is ``⌊d/4⌋``, and half of
+``⌊(d + 15)/16⌋·16`` is ``⌊(d + 15)/16⌋·8``. Only what follows from the rules is simplified; every
+symbol is a whole number from 1 up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Size: TypeAlias = "int | Expression"
+
+_Monomial: TypeAlias = "tuple[Atom, ...]"
+_ONE: Final[_Monomial] = ()
+
+_LONGEST_TEXT: Final = 30
+"""Parts of a formula that is still written out; of a longer one only its symbols are named."""
+
+
+class Atom:
+    """A symbol, or a function of formulas: ``floor``, ``trunc``, ``max``, ``min``.
+
+    Formulas share their parts, so that a deep one has more paths than could be walked; equality
+    therefore goes by a digest, and a text is written only of what is short enough to read.
+
+    Args:
+        kind: ``symbol`` or the function.
+        name: The symbol's name, empty for a function.
+        arguments: The function's arguments.
+    """
+
+    __slots__ = ("arguments", "depth", "digest", "kind", "length", "name", "symbols")
+
+    def __init__(self, kind: str, name: str = "", arguments: tuple[Expression, ...] = ()) -> None:
+        self.kind = kind
+        self.name = name
+        self.arguments = arguments
+        self.length: int = 1 + sum(argument.length for argument in arguments)
+        self.depth: int = max((argument.depth + 1 for argument in arguments), default=0)
+        names = {name} if kind == "symbol" else set()
+        self.symbols: frozenset[str] = frozenset(names).union(*(a.symbols for a in arguments))
+        self.digest: str = _digest(kind, name, *(argument.digest for argument in arguments))
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Atom) and self.digest == other.digest
+
+    def __lt__(self, other: Atom) -> bool:
+        return (self.depth, self.name, self.digest) < (other.depth, other.name, other.digest)
+
+    def __str__(self) -> str:
+        if self.kind == "symbol":
+            return self.name
+        texts = [str(argument) for argument in self.arguments]
+        return f"⌊{texts[0]}⌋" if self.kind == "floor" else f"{self.kind}({', '.join(texts)})"
+
+
+class Expression:
+    """A formula in its normal form: monomials and their coefficients, constants included."""
+
+    __slots__ = ("depth", "digest", "length", "symbols", "terms")
+
+    def __init__(self, terms: Mapping[_Monomial, Fraction]) -> None:
+        kept = {monomial: value for monomial, value in terms.items() if value}
+        self.terms = dict(sorted(kept.items(), key=lambda item: (-len(item[0]), item[0])))
+        atoms = [atom for monomial in self.terms for atom in monomial]
+        self.length: int = len(self.terms) + sum(atom.length for atom in atoms)
+        self.depth: int = max((atom.depth for atom in atoms), default=0)
+        self.symbols: frozenset[str] = frozenset().union(*(atom.symbols for atom in atoms))
+        parts = (
+            f"{value}:{'.'.join(atom.digest for atom in monomial)}"
+            for monomial, value in self.terms.items()
+        )
+        self.digest: str = _digest(*parts)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self.digest == other.digest
+
+    def __add__(self, other: Size | Fraction) -> Size:
+        terms = dict(self.terms)
+        for monomial, value in _expression(other).terms.items():
+            terms[monomial] = terms.get(monomial, Fraction(0)) + value
+        return _size(terms)
+
+    def __radd__(self, other: int | Fraction) -> Size:
+        return self + other
+
+    def __neg__(self) -> Size:
+        return _size({monomial: -value for monomial, value in self.terms.items()})
+
+    def __sub__(self, other: Size | Fraction) -> Size:
+        return self.__add__(other * -1)
+
+    def __rsub__(self, other: int | Fraction) -> Size:
+        return _expression(self * -1) + other
+
+    def __mul__(self, other: Size | Fraction) -> Size:
+        terms: dict[_Monomial, Fraction] = {}
+        for left, a in self.terms.items():
+            for right, b in _expression(other).terms.items():
+                monomial = tuple(sorted((*left, *right)))
+                terms[monomial] = terms.get(monomial, Fraction(0)) + a * b
+        return _size(terms)
+
+    def __rmul__(self, other: int | Fraction) -> Size:
+        return self * other
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a whole number for all values of its symbols, as its form shows."""
+        return _denominator(self) == 1
+
+    def __str__(self) -> str:
+        if self.length > _LONGEST_TEXT:
+            return f"f({', '.join(sorted(self.symbols))})"
+        denominator = _denominator(self)
+        text = ""
+        for monomial, value in self.terms.items():
+            whole = abs(value * denominator)
+            factors = "·".join(map(str, monomial))
+            times = "" if factors and whole == 1 else str(whole)
+            term = "·".join(part for part in (factors, times) if part)
+            sign = "−" if value < 0 else "+"
+            text += f" {sign} {term}" if text else (f"−{term}" if value < 0 else term)
+        if denominator == 1:
+            return text
+        return f"({text})/{denominator}" if len(self.terms) > 1 else f"{text}/{denominator}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+
+def symbol(name: str) -> Expression:
+    """A size that is not known: any whole number from 1 up.
+
+    Example:
+        >>> str(floor_div(symbol("d"), 2) * 2)
+        '⌊d/2⌋·2'
+    """
+    return Expression({(Atom("symbol", name),): Fraction(1)})
+
+
+def floor_div(size: Size, divisor: int) -> Size:
+    """⌊size / divisor⌋, the divisor above 0."""
+    return size // divisor if isinstance(size, int) else floor(size * Fraction(1, divisor))
+
+
+def ceil_div(size: Size, divisor: int) -> Size:
+    """⌈size / divisor⌉, the divisor above 0."""
+    return floor_div(size + (divisor - 1), divisor)
+
+
+def floor(size: Size | Fraction) -> Size:
+    """The largest whole number that is not above a size with fractions.
+
+    Example:
+        >>> d = symbol("d")
+        >>> str(floor(floor(d * Fraction(1, 2)) * Fraction(1, 2)))
+        '⌊d/4⌋'
+    """
+    if not isinstance(size, Expression):
+        return math.floor(size)
+    whole = {m: v for m, v in size.terms.items() if m != _ONE and v.denominator == 1}
+    rest = {m: v for m, v in size.terms.items() if m not in whole}
+    constant = rest.get(_ONE, Fraction(0))
+    whole[_ONE] = Fraction(math.floor(constant))
+    rest[_ONE] = constant - whole[_ONE]
+    inner = _unnest(Expression(rest))
+    if set(inner.terms) <= {_ONE}:
+        return _size(whole) + math.floor(inner.terms.get(_ONE, Fraction(0)))
+    return _size(whole) + Expression({(Atom("floor", arguments=(inner,)),): Fraction(1)})
+
+
+def _unnest(inner: Expression) -> Expression:
+    """⌊(⌊x⌋ + m)/n⌋ = ⌊(x + m)/n⌋ for every whole m: open such a floor within a floor."""
+    denominator = _denominator(inner)
+    for monomial, value in inner.terms.items():
+        if len(monomial) == 1 and monomial[0].kind == "floor" and value == Fraction(1, denominator):
+            others = {m: v for m, v in inner.terms.items() if m != monomial}
+            opened = _expression(Expression(others) + monomial[0].arguments[0] * value)
+            whole = {m: v for m, v in opened.terms.items() if v.denominator == 1 and m != _ONE}
+            if not whole and 0 <= opened.terms.get(_ONE, Fraction(0)) < 1:
+                return _unnest(opened)
+    return inner
+
+
+def truncate_div(size: Size, divisor: Size) -> Size | None:
+    """The quotient towards zero, as ONNX's Div has it; None where it has no formula here.
+
+    Source:
+        https://onnx.ai/onnx/operators/onnx__Div.html
+    """
+    if isinstance(size, int) and isinstance(divisor, int):
+        if divisor == 0:
+            return None
+        return abs(size) // abs(divisor) * (1 if (size < 0) == (divisor < 0) else -1)
+    exact = divide_exactly(size, divisor)
+    if exact is not None:
+        return exact
+    if not isinstance(divisor, int) or divisor < 1:
+        return None
+    if lower_bound(size) >= 0:
+        return floor_div(size, divisor)
+    quotient = _expression(size * Fraction(1, divisor))
+    return Expression({(Atom("trunc", arguments=(quotient,)),): Fraction(1)})
+
+
+def divide_exactly(size: Size, divisor: Size) -> Size | None:
+    """The quotient where it is a formula with whole coefficients, else None.
+
+    Example:
+        >>> d = symbol("d")
+        >>> str(divide_exactly(d * 6, d * 2))
+        '3'
+    """
+    if divisor == 0:
+        return None
+    a, b = _expression(size), _expression(divisor)
+    if not a.terms:
+        return 0
+    (lead, value), *_ = b.terms.items()
+    first, first_value = next(iter(a.terms.items()))
+    left = list(first)
+    for atom in lead:
+        if atom not in left:
+            return None
+        left.remove(atom)
+    quotient = Expression({tuple(left): first_value / value})
+    rest = _expression(a - quotient * _size(b.terms))
+    if rest.terms:
+        if len(rest.terms) >= len(a.terms):
+            return None
+        other = divide_exactly(rest, divisor)
+        return None if other is None else _whole(_size(quotient.terms) + other)
+    return _whole(_size(quotient.terms))
+
+
+def _whole(size: Size) -> Size | None:
+    return size if _denominator(_expression(size)) == 1 else None
+
+
+def maximum(left: Size, right: Size) -> Size:
+    """The larger of two sizes."""
+    if isinstance(left, int) and isinstance(right, int):
+        return max(left, right)
+    if lower_bound(left - right) >= 0:
+        return left
+    if lower_bound(right - left) >= 0:
+        return right
+    return _extreme("max", left, right)
+
+
+def minimum(left: Size, right: Size) -> Size:
+    """The smaller of two sizes."""
+    if isinstance(left, int) and isinstance(right, int):
+        return min(left, right)
+    if lower_bound(left - right) >= 0:
+        return right
+    if lower_bound(right - left) >= 0:
+        return left
+    return _extreme("min", left, right)
+
+
+def _extreme(kind: str, left: Size, right: Size) -> Expression:
+    both = sorted((_expression(left), _expression(right)), key=lambda e: (len(e.symbols), e.digest))
+    return Expression({(Atom(kind, arguments=tuple(both)),): Fraction(1)})
+
+
+@lru_cache(maxsize=10_000)
+def lower_bound(size: Size) -> Fraction | float:
+    """A bound below a size for every value of its symbols; −∞ where none is found.
+
+    Floors are relaxed: x − (q − 1)/q ≤ ⌊x⌋ ≤ x, where q is the common denominator of x.
+    """
+    expression = _expression(size)
+    for monomial, value in expression.terms.items():
+        if len(monomial) == 1 and monomial[0].kind == "floor":
+            argument = monomial[0].arguments[0]
+            others = Expression({m: v for m, v in expression.terms.items() if m != monomial})
+            loss = Fraction(0) if value < 0 else 1 - Fraction(1, _denominator(argument))
+            relaxed = _expression(others + argument * value)
+            return lower_bound(_size(relaxed.terms)) - value * loss
+    bound: Fraction | float = Fraction(0)
+    for monomial, value in expression.terms.items():
+        if value < 0 and monomial:
+            return -math.inf
+        bounds = [_atom_bound(atom) for atom in monomial]
+        if any(b < 0 for b in bounds):
+            return -math.inf
+        bound += value * math.prod(bounds, start=Fraction(1))
+    return bound
+
+
+def _atom_bound(atom: Atom) -> Fraction | float:
+    if atom.kind == "symbol":
+        return Fraction(1)
+    bounds = [lower_bound(_size(argument.terms)) for argument in atom.arguments]
+    if atom.kind == "max":
+        return max(bounds)
+    if atom.kind == "min":
+        return min(bounds)
+    return bounds[0] if math.isinf(bounds[0]) else Fraction(math.floor(bounds[0]))
+
+
+def symbols_of(size: Size) -> frozenset[str]:
+    """Names of the symbols in a size."""
+    return frozenset() if isinstance(size, int) else size.symbols
+
+
+def evaluate(size: Size, values: Mapping[str, Any]) -> Any:
+    """The number that a size is, its symbols given; with arrays of numbers, an array.
+
+    Args:
+        size: A size.
+        values: For each symbol an int, or a NumPy array of int64.
+
+    Raises:
+        KeyError: A symbol has no value.
+
+    Example:
+        >>> evaluate(floor_div(symbol("d"), 2) * 2, {"d": 9})
+        8
+    """
+    if isinstance(size, int):
+        return size
+    return _evaluate(size, values, {})
+
+
+def _evaluate(size: Expression, values: Mapping[str, Any], done: dict[Atom, Any]) -> Any:
+    numerator, denominator = _evaluate_quotient(size, values, done)
+    return numerator // denominator  # a size is whole: this division leaves nothing
+
+
+def _evaluate_quotient(
+    size: Expression, values: Mapping[str, Any], done: dict[Atom, Any]
+) -> tuple[Any, int]:
+    denominator = _denominator(size)
+    total: Any = 0
+    for monomial, value in size.terms.items():
+        product: Any = int(value * denominator)
+        for atom in monomial:
+            if atom not in done:
+                done[atom] = _evaluate_atom(atom, values, done)
+            product = product * done[atom]
+        total = total + product
+    return total, denominator
+
+
+def _evaluate_atom(atom: Atom, values: Mapping[str, Any], done: dict[Atom, Any]) -> Any:
+    if atom.kind == "symbol":
+        return values[atom.name]
+    if atom.kind in ("floor", "trunc"):
+        numerator, denominator = _evaluate_quotient(atom.arguments[0], values, done)
+        if atom.kind == "floor":
+            return numerator // denominator
+        return _sign(numerator) * (abs(numerator) // denominator)
+    left, right = (_evaluate(argument, values, done) for argument in atom.arguments)
+    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
+        return np.maximum(left, right) if atom.kind == "max" else np.minimum(left, right)
+    return max(left, right) if atom.kind == "max" else min(left, right)
+
+
+def _sign(number: Any) -> Any:
+    return np.sign(number) if isinstance(number, np.ndarray) else (number > 0) - (number < 0)
+
+
+def product(sizes: Sequence[Size]) -> Size:
+    """The product of sizes: the number of elements of a shape."""
+    total: Size = 1
+    for size in sizes:
+        total = total * size
+    return total
+
+
+def shape_text(sizes: Sequence[Size | None]) -> str:
+    """A shape as ``1×32×⌊d/2⌋×9``; an axis that is not known as ``?``."""
+    parts = ["?" if size is None else str(size) for size in sizes]
+    return "×".join(f"({part})" if " " in part and not _closed(part) else part for part in parts)
+
+
+def _closed(text: str) -> bool:
+    """Whether a text with spaces reads as one factor: all of them are within brackets."""
+    depth = 0
+    for sign in text:
+        depth += (sign in "⌊(") - (sign in "⌋)")
+        if sign == " " and depth == 0:
+            return False
+    return True
+
+
+def _expression(value: Size | Fraction) -> Expression:
+    return value if isinstance(value, Expression) else Expression({_ONE: Fraction(value)})
+
+
+def _size(terms: Mapping[_Monomial, Fraction]) -> Size:
+    """A plain int where nothing but a whole constant is left."""
+    kept = {m: v for m, v in terms.items() if v}
+    if not kept:
+        return 0
+    if set(kept) == {_ONE} and kept[_ONE].denominator == 1:
+        return int(kept[_ONE])
+    return Expression(kept)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("|".join(parts).encode(), digest_size=12).hexdigest()
+
+
+def _denominator(size: Expression) -> int:
+    return math.lcm(*(value.denominator for value in size.terms.values()))
+
+
+Samples: TypeAlias = NDArray[np.int64]
+"""Sizes at which a formula is evaluated at once."""

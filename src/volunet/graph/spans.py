@@ -1,0 +1,302 @@
+"""Which input slices an operator needs for a range of output slices, on one axis.
+
+An operator's module says which kind of span it has on an axis; the arithmetic of each kind stands
+here, once. Ranges are half-open, [start, stop), and may reach below 0 or past the input's end:
+those slices are the operator's own padding. A range whose start is not below its stop is empty: the
+output slices depend on no input slice at all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final, Literal, Protocol, TypeAlias
+
+Interval: TypeAlias = tuple[int, int]
+Locality = Literal["pointwise", "local", "global"]
+
+NOTHING: Final[Interval] = (0, 0)
+
+
+class Span(Protocol):
+    """How output slices on an axis depend on input slices."""
+
+    @property
+    def locality(self) -> Locality:
+        """``pointwise``: slice z needs slice z; ``local``: a neighbourhood; ``global``: all."""
+        ...
+
+    @property
+    def step(self) -> Fraction:
+        """Input slices from one output slice to the next, on average; 0 for a global span."""
+        ...
+
+    def need(self, start: int, stop: int) -> Interval:
+        """The input slices that output slices [start, stop) need, start < stop."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """Output slice z needs input slice z."""
+
+    locality: Locality = "pointwise"
+    step: Fraction = Fraction(1)
+
+    def need(self, start: int, stop: int) -> Interval:
+        """[start, stop)."""
+        return start, stop
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Every output slice needs every input slice.
+
+    Attributes:
+        size: Input slices.
+    """
+
+    size: int
+    locality: Locality = "global"
+    step: Fraction = Fraction(0)
+
+    def need(self, start: int, stop: int) -> Interval:
+        """[0, size)."""
+        return 0, self.size
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window that slides over the input: convolutions, pooling; also pads, crops and strides.
+
+    Attributes:
+        stride: Input slices from one window to the next.
+        reach: Input slices from the first of a window to its last, both included:
+            dilation·(kernel − 1) + 1.
+        begin: Slices of padding in front; below 0 where slices are cut off.
+    """
+
+    stride: int = 1
+    reach: int = 1
+    begin: int = 0
+    locality: Locality = "local"
+
+    @property
+    def step(self) -> Fraction:
+        """The stride."""
+        return Fraction(self.stride)
+
+    def need(self, start: int, stop: int) -> Interval:
+        """[start·stride − begin, (stop − 1)·stride − begin + reach).
+
+        Source:
+            Dumoulin and Visin, https://arxiv.org/abs/1603.07285, relationship 6.
+        """
+        return start * self.stride - self.begin, (stop - 1) * self.stride - self.begin + self.reach
+
+
+@dataclass(frozen=True)
+class TransposedWindow:
+    """A transposed convolution: input slice i adds to output slices i·stride − begin + k·dilation.
+
+    Attributes:
+        kernel: Taps, k = 0 … kernel − 1.
+        stride: Output slices from one input slice to the next.
+        dilation: Output slices from one tap to the next.
+        begin: Output slices cut off in front.
+    """
+
+    kernel: int
+    stride: int
+    dilation: int
+    begin: int
+    locality: Locality = "local"
+
+    @property
+    def step(self) -> Fraction:
+        """1 / stride."""
+        return Fraction(1, self.stride)
+
+    def need(self, start: int, stop: int) -> Interval:
+        """From the smallest to the largest i with start ≤ i·stride − begin + k·dilation < stop.
+
+        Exact: a tap that meets no output slice of the range does not widen it. With kernel 2,
+        stride 2 and dilation 2, as the notes have it, every second slice needs nothing.
+
+        Source:
+            https://docs.pytorch.org/docs/stable/generated/torch.nn.ConvTranspose3d.html
+        """
+        low: list[int] = []
+        high: list[int] = []
+        for tap in range(self.kernel):
+            offset = self.begin - tap * self.dilation
+            first = -(-(start + offset) // self.stride)
+            last = (stop - 1 + offset) // self.stride
+            if first <= last:
+                low.append(first)
+                high.append(last)
+        return (min(low), max(high) + 1) if low else NOTHING
+
+
+@dataclass(frozen=True)
+class Reversed:
+    """A slice with a negative step: output slice z is input slice first − z·step.
+
+    Attributes:
+        first: Input slice of output slice 0.
+        stride: Input slices from one output slice to the next, above 0, counted downwards.
+    """
+
+    first: int
+    stride: int
+    locality: Locality = "local"
+
+    @property
+    def step(self) -> Fraction:
+        """−stride."""
+        return Fraction(-self.stride)
+
+    def need(self, start: int, stop: int) -> Interval:
+        """[first − (stop − 1)·stride, first − start·stride + 1)."""
+        return self.first - (stop - 1) * self.stride, self.first - start * self.stride + 1
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """Padding with slices of the input itself, so that the ends read inwards.
+
+    Attributes:
+        begin: Slices of padding in front.
+        size: Input slices.
+        mode: ``edge``: the last slice again; ``reflect``: mirrored at the last slice, which is not
+            repeated; ``wrap``: from the other end.
+    """
+
+    begin: int
+    size: int
+    mode: Literal["edge", "reflect", "wrap"]
+    locality: Locality = "local"
+    step: Fraction = Fraction(1)
+
+    def need(self, start: int, stop: int) -> Interval:
+        """The smallest range with the source slices of all of [start, stop).
+
+        Source:
+            https://onnx.ai/onnx/operators/onnx__Pad.html
+        """
+        if start >= self.begin and stop <= self.begin + self.size:
+            return start - self.begin, stop - self.begin
+        sources = [self._source(z - self.begin) for z in range(start, stop)]
+        return min(sources), max(sources) + 1
+
+    def _source(self, z: int) -> int:
+        if self.mode == "edge":
+            return min(max(z, 0), self.size - 1)
+        if self.mode == "wrap":
+            return z % self.size
+        period = max(2 * (self.size - 1), 1)
+        folded = z % period
+        return min(folded, period - folded) if self.size > 1 else 0
+
+
+Coordinates = Literal[
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+    "tf_half_pixel_for_nn",
+]  # fmt: skip
+Interpolation = Literal["nearest", "linear", "cubic"]
+Rounding = Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+
+TIE: Final = Fraction(1, 2000)
+"""Distance from a tie within which both neighbours are taken: engines compute coordinates in
+float32 and round a near tie either way."""
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """Resizing by interpolation.
+
+    Attributes:
+        size: Input slices.
+        out_size: Output slices.
+        scale: Output by input, as the operator was given it.
+        coordinates: How an output slice's place in the input is computed.
+        interpolation: Which input slices around that place are read.
+        rounding: With ``nearest``, which of two neighbours counts.
+        antialias: Whether a shrinking axis reads as far as it shrinks.
+    """
+
+    size: int
+    out_size: int
+    scale: Fraction
+    coordinates: Coordinates
+    interpolation: Interpolation
+    rounding: Rounding = "round_prefer_floor"
+    antialias: bool = False
+    locality: Locality = "local"
+
+    @property
+    def step(self) -> Fraction:
+        """1 / scale."""
+        if self.coordinates == "align_corners":
+            return Fraction(max(self.size - 1, 0), max(self.out_size - 1, 1))
+        return 1 / self.scale
+
+    def need(self, start: int, stop: int) -> Interval:
+        """From the first slice read for `start` to the last one read for `stop` − 1.
+
+        Source:
+            https://onnx.ai/onnx/operators/onnx__Resize.html
+        """
+        low, _ = self._around(self.place(start))
+        _, high = self._around(self.place(stop - 1))
+        last = self.size - 1
+        return min(max(low, 0), last), min(max(high, 0), last) + 1
+
+    def place(self, z: int) -> Fraction:
+        """Place of output slice z in the input, in slices."""
+        x = Fraction(z)
+        half = Fraction(1, 2)
+        match self.coordinates:
+            case "align_corners":
+                return x * (self.size - 1) / (self.out_size - 1) if self.out_size > 1 else x * 0
+            case "asymmetric":
+                return x / self.scale
+            case "tf_half_pixel_for_nn":
+                return (x + half) / self.scale
+            case "pytorch_half_pixel" if self.out_size == 1:
+                return x * 0
+            case "half_pixel_symmetric":
+                adjustment = self.out_size / (self.scale * self.size)
+                centre = Fraction(self.size, 2)
+                return centre * (1 - adjustment) + (x + half) / self.scale - half
+            case _:
+                return (x + half) / self.scale - half
+
+    def _around(self, place: Fraction) -> tuple[int, int]:
+        """The first and the last slice that an output at this place reads."""
+        if self.antialias and self.scale < 1:
+            radius = (1 if self.interpolation == "linear" else 2) / self.scale
+            return math.floor(place - radius), math.ceil(place + radius)
+        if self.interpolation == "cubic":
+            return math.floor(place - TIE) - 1, math.floor(place + TIE) + 2
+        if self.interpolation == "linear":
+            nearest = round(place)
+            if place == nearest:
+                return nearest, nearest
+            return math.floor(place - TIE), math.ceil(place + TIE)
+        shift = {"round_prefer_floor": -Fraction(1, 2), "round_prefer_ceil": Fraction(1, 2)}
+        if self.rounding in ("floor", "round_prefer_ceil"):
+            moved = place + shift.get(self.rounding, 0)
+            return self._near(moved, math.floor)
+        return self._near(place + shift.get(self.rounding, 0), math.ceil)
+
+    def _near(self, place: Fraction, rounding) -> tuple[int, int]:  # type: ignore[no-untyped-def]
+        exact = rounding(place)
+        if self.scale.denominator == 1 or place.denominator <= _EXACT:
+            # Halves, quarters … are exact in float32, so that every engine rounds them alike.
+            return exact, exact
+        return rounding(place - TIE), rounding(place + TIE)
+
+
+_EXACT: Final = 1 << 10
