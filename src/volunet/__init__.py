@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from volunet.api.demo import demo
     from volunet.api.evaluate import evaluate
     from volunet.api.export import export
+    from volunet.api.inspect import inspect
     from volunet.api.phantom import phantom
     from volunet.api.predict import predict
     from volunet.api.train import train
@@ -27,6 +28,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "inspect",
     "phantom",
     "predict",
     "read_volume",

@@ -22,6 +22,7 @@ from volunet.cli.check import check
 from volunet.cli.demo import demo
 from volunet.cli.evaluate import evaluate
 from volunet.cli.export import export
+from volunet.cli.inspect import inspect
 from volunet.cli.phantom import phantom
 from volunet.cli.predict import predict
 from volunet.cli.train import train
@@ -57,7 +58,7 @@ def _options(
     pass
 
 
-for verb in (demo, phantom, train, predict, evaluate, export, check):
+for verb in (demo, phantom, train, predict, evaluate, export, check, inspect):
     app.command()(verb)
 
 

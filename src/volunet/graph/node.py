@@ -39,14 +39,15 @@ class Requirement:
         if self.relation == "broadcast" and 1 in (self.left, self.right):
             return True
         difference = self.left - self.right
-        if isinstance(difference, int):
-            return self.relation == ">=" and difference >= 0
         if self.relation == ">=":
-            return True if lower_bound(difference) >= 0 else None
-        if lower_bound(difference) > 0 or lower_bound(-difference) > 0:
-            # Never equal; of two sizes, one could still be 1.
-            return None if self.relation == "broadcast" else False
-        return None
+            if lower_bound(difference) >= 0:
+                return True
+            return False if lower_bound(difference * -1) > 0 else None
+        differ = lower_bound(difference) > 0 or lower_bound(difference * -1) > 0
+        if self.relation == "broadcast":
+            # Of two sizes that are never equal, one could still be 1.
+            differ = differ and lower_bound(self.left) > 1 and lower_bound(self.right) > 1
+        return False if differ else None
 
     def __str__(self) -> str:
         if self.relation == ">=":

@@ -11,14 +11,18 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from volunet.errors import ConfigError
+from volunet.graph.structure import check_structure
 from volunet.plan import METADATA_KEY, Plan, read_plan
 
 
 def read_onnx(path: str | Path) -> ir.Model:
     """Read an ONNX file; its weights stay on disk until they are asked for.
 
+    Its nodes come in an order in which they can run.
+
     Raises:
-        ConfigError: There is no such file, or it is not a whole ONNX file.
+        ConfigError: There is no such file, it is not a whole ONNX file, or its structure is not
+            sound (`volunet.graph.structure`).
     """
     path = Path(path)
     if not path.is_file():
@@ -30,10 +34,11 @@ def read_onnx(path: str | Path) -> ir.Model:
         )
     try:
         model = ir.load(path)
-    except (DecodeError, ValueError) as error:
-        raise _not_an_onnx(path, str(error)) from error
+    except (DecodeError, ValueError, ir.serde.SerdeError) as error:
+        raise _not_an_onnx(path, str(error.__cause__ or error)) from error
     if not model.graph.inputs or not model.graph.outputs:
         raise _not_an_onnx(path, "no graph with an input and an output in it")
+    check_structure(model, path)
     return model
 
 

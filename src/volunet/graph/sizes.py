@@ -285,16 +285,45 @@ def _extreme(kind: str, left: Size, right: Size) -> Expression:
 def lower_bound(size: Size) -> Fraction | float:
     """A bound below a size for every value of its symbols; −∞ where none is found.
 
-    Floors are relaxed: x − (q − 1)/q ≤ ⌊x⌋ ≤ x, where q is the common denominator of x.
+    Example:
+        >>> d = symbol("d")
+        >>> print(lower_bound(maximum(d, 4) - minimum(d, 3)))
+        1
     """
     expression = _expression(size)
+    if expression.depth > _DEEPEST:
+        return -math.inf
+    bound = _bound(expression, _MOST_SPLITS)
+    return Fraction(math.ceil(bound)) if expression.is_whole and math.isfinite(bound) else bound
+
+
+_DEEPEST: Final = 40
+"""Functions within functions up to which a bound is looked for."""
+
+_MOST_SPLITS: Final = 4
+"""Maxima and minima of which both arguments are looked at: each doubles the work."""
+
+
+@lru_cache(maxsize=10_000)
+def _bound(expression: Expression, splits: int) -> Fraction | float:
+    """A bound below a formula.
+
+    Floors are relaxed: x − (q − 1)/q ≤ ⌊x⌋ ≤ x, where q is the common denominator of x. A maximum
+    is at least either of its arguments, so that the better one counts; a minimum is one of them, so
+    that the worse one does. Below a minus sign it is the other way round.
+    """
     for monomial, value in expression.terms.items():
-        if len(monomial) == 1 and monomial[0].kind == "floor":
-            argument = monomial[0].arguments[0]
-            others = Expression({m: v for m, v in expression.terms.items() if m != monomial})
+        atom = monomial[0] if len(monomial) == 1 else None
+        if atom is None or atom.kind not in ("floor", "max", "min"):
+            continue
+        others = Expression({m: v for m, v in expression.terms.items() if m != monomial})
+        if atom.kind == "floor":
+            (argument,) = atom.arguments
             loss = Fraction(0) if value < 0 else 1 - Fraction(1, _denominator(argument))
-            relaxed = _expression(others + argument * value)
-            return lower_bound(_size(relaxed.terms)) - value * loss
+            return _bound(_expression(others + argument * value), splits) - value * loss
+        if splits:
+            bounds = [_bound(_expression(others + a * value), splits - 1) for a in atom.arguments]
+            return max(bounds) if (atom.kind == "max") == (value > 0) else min(bounds)
     bound: Fraction | float = Fraction(0)
     for monomial, value in expression.terms.items():
         if value < 0 and monomial:
@@ -338,38 +367,48 @@ def evaluate(size: Size, values: Mapping[str, Any]) -> Any:
     """
     if isinstance(size, int):
         return size
-    return _evaluate(size, values, {})
+    done: dict[Atom, Any] = {}
+    for atom in sorted(_atoms(size), key=lambda atom: atom.depth):
+        done[atom] = _evaluate_atom(atom, values, done)
+    return _evaluate(size, done)
 
 
-def _evaluate(size: Expression, values: Mapping[str, Any], done: dict[Atom, Any]) -> Any:
-    numerator, denominator = _evaluate_quotient(size, values, done)
+def _atoms(size: Expression) -> set[Atom]:
+    """All atoms in a formula; by a list of what is left to do, since it may be deep."""
+    found: set[Atom] = set()
+    left = [size]
+    while left:
+        new = {atom for monomial in left.pop().terms for atom in monomial} - found
+        found |= new
+        left += [argument for atom in new for argument in atom.arguments]
+    return found
+
+
+def _evaluate(size: Expression, done: Mapping[Atom, Any]) -> Any:
+    numerator, denominator = _evaluate_quotient(size, done)
     return numerator // denominator  # a size is whole: this division leaves nothing
 
 
-def _evaluate_quotient(
-    size: Expression, values: Mapping[str, Any], done: dict[Atom, Any]
-) -> tuple[Any, int]:
+def _evaluate_quotient(size: Expression, done: Mapping[Atom, Any]) -> tuple[Any, int]:
     denominator = _denominator(size)
     total: Any = 0
     for monomial, value in size.terms.items():
         product: Any = int(value * denominator)
         for atom in monomial:
-            if atom not in done:
-                done[atom] = _evaluate_atom(atom, values, done)
             product = product * done[atom]
         total = total + product
     return total, denominator
 
 
-def _evaluate_atom(atom: Atom, values: Mapping[str, Any], done: dict[Atom, Any]) -> Any:
+def _evaluate_atom(atom: Atom, values: Mapping[str, Any], done: Mapping[Atom, Any]) -> Any:
     if atom.kind == "symbol":
         return values[atom.name]
     if atom.kind in ("floor", "trunc"):
-        numerator, denominator = _evaluate_quotient(atom.arguments[0], values, done)
+        numerator, denominator = _evaluate_quotient(atom.arguments[0], done)
         if atom.kind == "floor":
             return numerator // denominator
         return _sign(numerator) * (abs(numerator) // denominator)
-    left, right = (_evaluate(argument, values, done) for argument in atom.arguments)
+    left, right = (_evaluate(argument, done) for argument in atom.arguments)
     if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
         return np.maximum(left, right) if atom.kind == "max" else np.minimum(left, right)
     return max(left, right) if atom.kind == "max" else min(left, right)

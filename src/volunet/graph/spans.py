@@ -140,6 +140,28 @@ class TransposedWindow:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """One of several inputs side by side: it is output slices [begin, begin + size).
+
+    Unlike a window's, slices outside of it are not padding but another input's.
+
+    Attributes:
+        begin: Output slice of input slice 0.
+        size: Input slices.
+    """
+
+    begin: int
+    size: int
+    locality: Locality = "local"
+    step: Fraction = Fraction(1)
+
+    def need(self, start: int, stop: int) -> Interval:
+        """[start − begin, stop − begin) as far as it lies in the input, or nothing."""
+        first, last = max(start - self.begin, 0), min(stop - self.begin, self.size)
+        return (first, last) if first < last else NOTHING
+
+
+@dataclass(frozen=True)
 class Reversed:
     """A slice with a negative step: output slice z is input slice first − z·step.
 

@@ -28,7 +28,7 @@ from volunet.graph.sizes import (
     truncate_div,
 )
 from volunet.graph.spans import Pointwise, Whole
-from volunet.graph.tensors import MOST_VALUES, Shape, Tensor, Value
+from volunet.graph.tensors import MOST_VALUES, Shape, Tensor, Value, whole_values
 
 Combine = Callable[[Value, Value], "Value | None"]
 
@@ -70,9 +70,19 @@ class Arithmetic(Operator):
         """One operation for each element and each input after the first."""
         return element_flops(node, max(len(node.inputs) - 1, 1))
 
+    def parameter_inputs(self, node: Node) -> tuple[int, ...]:
+        """Constants of more than one element, as a norm that is written out has them."""
+        return tuple(
+            index
+            for index, tensor in enumerate(node.inputs)
+            if tensor is not None and tensor.dtype.is_floating_point() and tensor.num_elements != 1
+        )
+
     def source(self, node: Node) -> Source | None:
         """An expression or a call."""
         places = [f"{{{index}}}" for index in range(len(node.inputs))]
+        if len(places) == 1:
+            return Source(places[0])
         if self.infix.isidentifier():
             call = places[0]
             for place in places[1:]:
@@ -93,6 +103,31 @@ class Divide(Arithmetic):
                 shape, values=_combined(node, shape, _quotient if exact else _whole_quotient)
             ),
         )
+
+    def source(self, node: Node) -> Source | None:
+        """``/``, or ``torch.div`` towards zero."""
+        if node.input(0).dtype.is_floating_point():
+            return Source("{0} / {1}")
+        return Source('torch.div({0}, {1}, rounding_mode="trunc")')
+
+
+class Modulo(Arithmetic):
+    """``Mod``: the remainder has the divisor's sign, with ``fmod`` the dividend's."""
+
+    def source(self, node: Node) -> Source | None:
+        """``torch.remainder`` or ``torch.fmod``."""
+        function = "fmod" if node.integer("fmod", 0) else "remainder"
+        return Source(f"torch.{function}({{0}}, {{1}})")
+
+
+class Mean(Arithmetic):
+    """``Mean``: the sum divided by the number of inputs."""
+
+    def source(self, node: Node) -> Source | None:
+        """A sum and a division."""
+        count = len(node.inputs)
+        places = " + ".join(f"{{{index}}}" for index in range(count))
+        return Source(f"({places}) / {count}")
 
 
 class Where(Arithmetic):
@@ -130,6 +165,21 @@ def broadcast(node: Node, shapes: list[Shape]) -> Shape:
             )
             total[axis] = maximum(so_far, size)
     return tuple(total)
+
+
+def unify(node: Node, shape: Shape, index: int) -> None:
+    """Note that an input must broadcast to a shape that it does not change.
+
+    Raises:
+        ShapeError: It has more axes than the shape.
+    """
+    own = node.shape(index)
+    if len(own) > len(shape):
+        raise node.fault(f"an input of {len(own)} axes for {len(shape)}")
+    first, name = node.input(0).name, node.input(index).name
+    for axis, size in enumerate(own, start=len(shape) - len(own)):
+        if size != 1:
+            node.require("==", shape[axis], size, f"axis {axis} of '{first}' and of '{name}'")
 
 
 def broadcast_read(node: Node, index: int, axis: int) -> Read:
@@ -213,13 +263,15 @@ _LARGEST_POWER: Final = 4
 def _larger(a: Value, b: Value) -> Value | None:
     if isinstance(a, int | Fraction) and isinstance(b, int | Fraction):
         return max(a, b)
-    return None if isinstance(a, Fraction) or isinstance(b, Fraction) else maximum(a, b)
+    sizes = whole_values((a, b))
+    return None if sizes is None else maximum(*sizes)
 
 
 def _smaller(a: Value, b: Value) -> Value | None:
     if isinstance(a, int | Fraction) and isinstance(b, int | Fraction):
         return min(a, b)
-    return None if isinstance(a, Fraction) or isinstance(b, Fraction) else minimum(a, b)
+    sizes = whole_values((a, b))
+    return None if sizes is None else minimum(*sizes)
 
 
 def _sign_of(a: Value, b: Value) -> int | None:
@@ -253,12 +305,12 @@ ARITHMETIC: Final[dict[str, Operator]] = {
     "Sub": Arithmetic("-", _subtract),
     "Mul": Arithmetic("*", _multiply),
     "Div": Divide("/"),
-    "Mod": Arithmetic("remainder", _modulo),
+    "Mod": Modulo("", _modulo),
     "Pow": Arithmetic("**", _power),
     "Max": Arithmetic("maximum", _larger),
     "Min": Arithmetic("minimum", _smaller),
     "Sum": Arithmetic("+", _add),
-    "Mean": Arithmetic(""),
+    "Mean": Mean(""),
     "Equal": Arithmetic("==", _compare((0,)), gives_bool=True),
     "Less": Arithmetic("<", _compare((-1,)), gives_bool=True),
     "LessOrEqual": Arithmetic("<=", _compare((-1, 0)), gives_bool=True),

@@ -39,6 +39,8 @@ class BatchNormalization(Operator):
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """The same slice; all of them in training mode, but for the channels."""
+        if index > 0:
+            return Read(1, Pointwise())
         own = node.integer("training_mode", 0) == 0 or axis == 1
         return Read(axis, Pointwise() if own else Whole(node.numbers()[axis]))
 
@@ -51,7 +53,9 @@ class BatchNormalization(Operator):
         return (1, 2)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.BatchNorm3d``."""
+        """``nn.BatchNorm3d``; None in training mode, which is no network to be used."""
+        if node.integer("training_mode", 0):
+            return None
         dimensions = max(len(node.shape()) - 2, 1)
         arguments = [str(node.numbers(1)[0]), *epsilon_argument(node)]
         weights = {"weight": 1, "bias": 2, "running_mean": 3, "running_var": 4}

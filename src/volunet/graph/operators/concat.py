@@ -5,7 +5,7 @@ from __future__ import annotations
 from volunet.graph.node import Node
 from volunet.graph.operators.operator import Operator, Read, Role, Source, positive_axis
 from volunet.graph.sizes import Size
-from volunet.graph.spans import Pointwise, Window
+from volunet.graph.spans import Placed, Pointwise
 from volunet.graph.tensors import Tensor, Value
 
 
@@ -49,7 +49,7 @@ class Concat(Operator):
         if axis != own:
             return Read(axis, Pointwise())
         before = sum(node.numbers(i)[axis] for i in range(index))
-        return Read(axis, Window(begin=before))
+        return Read(axis, Placed(before, node.numbers(index)[axis]))
 
     def source(self, node: Node) -> Source | None:
         """``torch.cat``."""

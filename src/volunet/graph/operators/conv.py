@@ -5,7 +5,7 @@ from __future__ import annotations
 from volunet.graph.node import Node
 from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
 from volunet.graph.operators.windows import AxisWindow, repeat, windows_of
-from volunet.graph.sizes import Size, product
+from volunet.graph.sizes import Size, floor_div, product
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Shape, Tensor
 
@@ -29,11 +29,15 @@ class Conv(Operator):
         node.require(
             "==", x[1], weight[1] * group, "channels of the input and those of the weights"
         )
+        each = floor_div(weight[0], group)
+        node.require("==", weight[0], each * group, f"kernels and {group} equal groups of them")
         sizes = [w.size(d) for w, d in zip(conv_windows(node), x[2:], strict=True)]
         return (node.output((x[0], weight[0], *sizes)),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """A window on a spatial axis; all channels of a group, hence all, for each channel."""
+        if index > 0:
+            return weight_read(node, index, axis, out_axis=0)
         if axis == 0:
             return Read(0, Pointwise())
         if axis == 1:
@@ -48,8 +52,17 @@ class Conv(Operator):
         products = 2 * out * _count(node.shape(1)[1:])
         return Flops(products, out if node.has(2) else 0)
 
+    def parameter_inputs(self, node: Node) -> tuple[int, ...]:
+        """Weights and bias."""
+        return (1, 2)
+
     def source(self, node: Node) -> Source | None:
-        """``nn.Conv3d``, behind ``F.pad`` where the padding is not the same on both sides."""
+        """``nn.Conv3d``, behind ``F.pad`` where the padding is not the same on both sides.
+
+        None where weights or bias are no constants.
+        """
+        if any(tensor is not None and tensor.is_data for tensor in node.inputs[1:]):
+            return None
         windows = conv_windows(node)
         weight = node.numbers(1)
         group = node.integer("group", 1)
@@ -72,6 +85,20 @@ def conv_windows(node: Node) -> tuple[AxisWindow, ...]:
     """The windows of a convolution; the kernel is the weights' where no attribute says it."""
     kernel = node.integers("kernel_shape") or node.numbers(1)[2:]
     return windows_of(node, kernel)
+
+
+def weight_read(node: Node, index: int, axis: int, out_axis: int) -> Read:
+    """How weights and bias are read: by the output's channels; all slices of the other axes.
+
+    Args:
+        node: A convolution.
+        index: 1 for the weights, 2 for the bias.
+        axis: An axis of theirs.
+        out_axis: The weights' axis that is the output's channels.
+    """
+    if index == 2 or axis == out_axis:
+        return Read(1, Pointwise())
+    return Read(None, Whole(node.numbers(index)[axis]))
 
 
 def window_arguments(windows: tuple[AxisWindow, ...]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from volunet.graph.node import Node
+from volunet.graph.operators.conv import weight_read
 from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
 from volunet.graph.operators.windows import repeat
 from volunet.graph.sizes import Size, floor_div, product
@@ -70,11 +71,18 @@ class ConvTranspose(Operator):
         """(N, C, …) and weights (C, K / group, …) → (N, K, …)."""
         x, weight = node.shape(0), node.shape(1)
         node.require("==", x[1], weight[0], "channels of the input and those of the weights")
+        group = node.integer("group", 1)
+        each = floor_div(x[1], group)
+        node.require("==", x[1], each * group, f"channels and {group} equal groups of them")
         sizes = [w.size(d) for w, d in zip(transposed_windows(node), x[2:], strict=True)]
-        return (node.output((x[0], weight[1] * node.integer("group", 1), *sizes)),)
+        return (node.output((x[0], weight[1] * group, *sizes)),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """A transposed window on a spatial axis."""
+        if index > 0:
+            # With groups the output has more channels than the weights' second axis is long.
+            grouped = node.integer("group", 1) > 1
+            return weight_read(node, index, axis, out_axis=-1 if grouped else 1)
         if axis == 0:
             return Read(0, Pointwise())
         if axis == 1:
@@ -86,10 +94,19 @@ class ConvTranspose(Operator):
         products = 2 * _count(node.numbers(0)) * _count(node.numbers(1)[1:])
         return Flops(products, _count(node.outputs[0].shape or ()) if node.has(2) else 0)
 
+    def parameter_inputs(self, node: Node) -> tuple[int, ...]:
+        """Weights and bias."""
+        return (1, 2)
+
     def source(self, node: Node) -> Source | None:
-        """``nn.ConvTranspose3d``; None where front and back are not cut off alike."""
+        """``nn.ConvTranspose3d``; None where front and back are not cut off alike, or added to.
+
+        None too where weights or bias are no constants.
+        """
         windows = transposed_windows(node)
-        if any(w.begin != w.end for w in windows):
+        if any(w.begin != w.end or (isinstance(w.begin, int) and w.begin < 0) for w in windows):
+            return None
+        if any(tensor is not None and tensor.is_data for tensor in node.inputs[1:]):
             return None
         weight = node.numbers(1)
         group = node.integer("group", 1)

@@ -25,6 +25,11 @@ class Gather(Operator):
             if not all(isinstance(p, int) and -len(values) <= p < len(values) for p in places):
                 raise node.fault(f"indices {places} of {len(values)} elements")
             picked = tuple(values[place] for place in places if isinstance(place, int))
+        elif places is not None:
+            numbers = [place for place in places if isinstance(place, int)]
+            if numbers:
+                least = max(max(numbers) + 1, -min(numbers))
+                node.require(">=", shape[axis], least, f"axis {axis} for the indices {numbers}")
         out = (*shape[:axis], *indices, *shape[axis + 1 :])
         return (node.output(out, values=picked),)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from volunet.graph.node import Node
+from volunet.graph.operators.arithmetic import broadcast_read, unify
 from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
 from volunet.graph.sizes import Size
 from volunet.graph.spans import Pointwise, Whole
@@ -22,13 +23,15 @@ class Gemm(Operator):
         """(M, N)."""
         (rows, inner), (other_inner, columns) = self._sizes(node)
         node.require("==", inner, other_inner, "columns of A and rows of B")
+        if node.has(2):
+            unify(node, (rows, columns), 2)
         return (node.output((rows, columns)),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """Rows of A follow the output's rows, columns of B its columns; all of the inner axis."""
-        size = node.numbers(index)[axis]
         if index > 1:
-            return Read(None, Pointwise())
+            return broadcast_read(node, index, axis)
+        size = node.numbers(index)[axis]
         swapped = bool(node.integer("transA" if index == 0 else "transB", 0))
         outer = (axis == index) != swapped
         return Read(index, Pointwise()) if outer else Read(None, Whole(size))
@@ -41,14 +44,18 @@ class Gemm(Operator):
             return Flops()
         return Flops(2 * count * inner, count if node.has(2) else 0)
 
+    def parameter_inputs(self, node: Node) -> tuple[int, ...]:
+        """Weights and bias."""
+        return (1, 2)
+
     def source(self, node: Node) -> Source | None:
-        """``nn.Linear``; None where B is no constant or A is transposed or scaled."""
+        """``nn.Linear``; None where B or C is no constant or A is transposed or scaled."""
         scaled = node.real("alpha", 1.0) != 1.0 or node.real("beta", 1.0) != 1.0
         if node.input(1).is_data or node.integer("transA", 0) or scaled:
             return None
-        if node.has(2) and len(node.shape(2)) != 1:
-            return None
         (_, inner), (_, columns) = self._sizes(node)
+        if node.has(2) and (node.input(2).is_data or node.shape(2) != (columns,)):
+            return None
         bias = "" if node.has(2) else ", bias=False"
         weights = {"weight": 1} | ({"bias": 2} if node.has(2) else {})
         transposed = () if node.integer("transB", 0) else ("weight",)

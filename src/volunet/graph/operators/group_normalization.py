@@ -12,6 +12,7 @@ from volunet.graph.operators.operator import (
     Source,
     element_flops,
 )
+from volunet.graph.sizes import floor_div
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor
 
@@ -27,10 +28,21 @@ class GroupNormalization(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """The input's shape."""
-        return (node.output(node.shape()),)
+        x, scale = node.shape(), node.shape(1)
+        groups = node.integer("num_groups", 0)
+        if groups < 1:
+            raise node.fault(f"num_groups is {groups}")
+        each = floor_div(x[1], groups)
+        node.require("==", x[1], each * groups, f"channels and {groups} equal groups of them")
+        wanted = x[1] if node.opset >= 21 else groups
+        node.require("==", scale[0], wanted, "numbers of the scale and of what it scales")
+        return (node.output(x),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """All slices but on the batch's axis."""
+        if index > 0:
+            by_channel = node.opset >= 21
+            return Read(1, Pointwise()) if by_channel else Read(None, Whole(node.numbers(1)[0]))
         return Read(axis, Pointwise() if axis == 0 else Whole(node.numbers()[axis]))
 
     def flops(self, node: Node) -> Flops:

@@ -33,6 +33,8 @@ class InstanceNormalization(Operator):
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """All slices of a spatial axis."""
+        if index > 0:
+            return Read(1, Pointwise())
         return Read(axis, Pointwise() if axis < 2 else Whole(node.numbers()[axis]))
 
     def flops(self, node: Node) -> Flops:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from volunet.graph.node import Node
+from volunet.graph.operators.arithmetic import broadcast_read, unify
 from volunet.graph.operators.epsilon import epsilon_argument
 from volunet.graph.operators.operator import (
     Flops,
@@ -30,12 +31,16 @@ class LayerNormalization(Operator):
         """The input's shape; mean and deviation, where asked for, of size 1 on the normed axes."""
         x = node.shape()
         first = positive_axis(node, node.integer("axis", -1), len(x))
+        for index in range(1, len(node.inputs)):
+            unify(node, x, index)
         statistics = (*x[:first], *(1 for _ in x[first:]))
         rest = range(1, len(node.output_names))
         return (node.output(x), *(node.output(statistics, index=i) for i in rest))
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """All slices of a normed axis."""
+        if index > 0:
+            return broadcast_read(node, index, axis)
         first = positive_axis(node, node.integer("axis", -1), len(node.shape()))
         return Read(axis, Pointwise() if axis < first else Whole(node.numbers()[axis]))
 
@@ -48,8 +53,10 @@ class LayerNormalization(Operator):
         return (1, 2) if node.has(2) else (1,)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.LayerNorm``."""
+        """``nn.LayerNorm``; None where the scale is not one number for each normed element."""
         first = positive_axis(node, node.integer("axis", -1), len(node.shape()))
+        if node.shape(1) != node.shape()[first:]:
+            return None
         arguments = [str(node.numbers()[first:]), *epsilon_argument(node)]
         if not node.has(2):
             arguments.append("bias=False")

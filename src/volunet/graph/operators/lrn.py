@@ -41,7 +41,9 @@ class LocalResponseNormalization(Operator):
         return element_flops(node, 2 * node.integer("size", 1) + 3)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.LocalResponseNorm``."""
+        """``nn.LocalResponseNorm``; None where PyTorch's window is another, for an even size."""
+        if node.integer("size", 1) % 2 == 0:
+            return None
         numbers = (f"{k}={node.real(o, d):.7g}" for k, o, d in _LRN)
         return Source(
             "{module}({0})",

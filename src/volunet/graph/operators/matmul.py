@@ -36,11 +36,11 @@ class MatMul(Operator):
         """Rows of A and columns of B follow the output's; all of the inner axis."""
         shape, out = node.numbers(index), node.outputs[0].shape or ()
         from_end = axis - len(shape)
-        other = len(node.shape(1 - index))
         if len(shape) == 1 or from_end == (-1 if index == 0 else -2):
             return Read(None, Whole(shape[axis]))
-        lacking = 1 if other == 1 else 0
-        own = len(out) + from_end + (lacking if index == 0 else 0)
+        # The output lacks the axis that a vector on the other side would have had.
+        lacking = len(node.shape(1 - index)) == 1 and not (index == 1 and from_end == -1)
+        own = len(out) + from_end + int(lacking)
         repeated = shape[axis] == 1 and out[own] != 1
         return Read(own, Whole(1) if repeated else Pointwise())
 
@@ -48,6 +48,10 @@ class MatMul(Operator):
         """2·K for each element of the output."""
         count = product(node.outputs[0].shape or ())
         return Flops(2 * count * node.numbers(0)[-1]) if isinstance(count, int) else Flops()
+
+    def parameter_inputs(self, node: Node) -> tuple[int, ...]:
+        """Whichever is a constant."""
+        return (0, 1)
 
     def source(self, node: Node) -> Source | None:
         """``nn.Linear`` without a bias where the second matrix is a constant, else ``@``."""

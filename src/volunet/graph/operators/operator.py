@@ -108,12 +108,8 @@ class Operator(ABC):
         return Flops()
 
     def parameter_inputs(self, node: Node) -> tuple[int, ...]:
-        """Which inputs are learned: by default those that are constants of a network's kind."""
-        return tuple(
-            index
-            for index, tensor in enumerate(node.inputs)
-            if tensor is not None and not tensor.is_data and tensor.values is None
-        )
+        """Which inputs are learned, where they are constants; none by default."""
+        return ()
 
     def source(self, node: Node) -> Source | None:
         """PyTorch that computes the node; None where there is no single module or call."""

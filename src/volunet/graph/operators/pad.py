@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 from volunet.errors import ShapeError
 from volunet.graph.node import Node
 from volunet.graph.operators.operator import Operator, Read, Source, positive_axis
-from volunet.graph.sizes import Size
+from volunet.graph.sizes import Expression, Size
 from volunet.graph.spans import Mirrored, Pointwise, Window
 from volunet.graph.tensors import Tensor
 
@@ -24,13 +24,14 @@ class Pad(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """Every axis by its own padding."""
+        _mode(node)
         pads = zip(node.shape(), paddings(node), strict=True)
         return (node.output(tuple(d + begin + end for d, (begin, end) in pads)),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """The slices moved by the padding in front; mirrored ones at the ends, by the mode."""
         begin, end = paddings(node)[axis]
-        mode = node.text("mode", "constant")
+        mode = _mode(node)
         if (begin, end) == (0, 0):
             return Read(axis, Pointwise())
         if not isinstance(begin, int):
@@ -41,21 +42,50 @@ class Pad(Operator):
         return Read(axis, Mirrored(begin, node.numbers()[axis], kind))
 
     def source(self, node: Node) -> Source | None:
-        """``F.pad``, whose list begins with the last axis."""
-        mode = {"edge": "replicate", "wrap": "circular"}.get(
-            node.text("mode", "constant"), node.text("mode", "constant")
-        )
+        """``F.pad``, whose list begins with the last axis.
+
+        None where PyTorch does not have it: modes other than constant pad spatial axes, all of
+        them, by less than they are long, and do not cut off.
+        """
+        mode = _mode(node)
         pads = list(paddings(node))
+        if mode != "constant":
+            inner = zip(node.numbers()[2:], pads[2:], strict=True)
+            fits = all(isinstance(p, int) and 0 <= p < d for d, pair in inner for p in pair)
+            if any(pair != (0, 0) for pair in pads[:2]) or not fits or not 3 <= len(pads) <= 5:
+                return None
+            sides = [side for pair in reversed(pads[2:]) for side in pair]
+            return Source(f'F.pad({{0}}, {sides}, mode="{_TORCH_MODES[mode]}")')
         while pads and pads[0] == (0, 0):
             pads.pop(0)
+        if not pads:
+            return Source("{0}")
         sides = [side for pair in reversed(pads) for side in pair]
-        value = node.values(2) if node.opset >= 11 else None
-        arguments = [str(sides)]
-        if mode != "constant":
-            arguments.append(f'mode="{mode}"')
-        elif value and value[0] != 0:
-            arguments.append(f"value={float(str(value[0]))}")
-        return Source(f"F.pad({{0}}, {', '.join(arguments)})")
+        return Source(f"F.pad({{0}}, {sides}{_value_argument(node)})")
+
+
+def _mode(node: Node) -> str:
+    mode = node.text("mode", "constant")
+    if mode != "constant" and mode not in _TORCH_MODES:
+        raise node.fault(f"mode {mode!r}")
+    return mode
+
+
+_TORCH_MODES: Final = {"edge": "replicate", "reflect": "reflect", "wrap": "circular"}
+
+
+def _value_argument(node: Node) -> str:
+    """``, value=…`` as PyTorch source, where it is not 0."""
+    if node.opset < 11:
+        value = node.real("value", 0.0)
+    elif not node.has(2):
+        return ""
+    else:
+        known = node.values(2)
+        if known is None or isinstance(known[0], Expression):
+            return ", value={2}.item()"  # infinite before a max pooling, or computed
+        value = float(known[0])
+    return f", value={value:.7g}" if value else ""
 
 
 def paddings(node: Node) -> tuple[tuple[Size, Size], ...]:

@@ -77,7 +77,8 @@ class Cast(Pointwise):
             dtype = ir.DataType(node.integer("to", 1))
         values = node.values(0)
         if values is not None and not dtype.is_floating_point():
-            cut = [_truncated(value) for value in values]
+            convert = _truth if dtype == ir.DataType.BOOL else _truncated
+            cut = [convert(value) for value in values]
             values = None if None in cut else tuple(value for value in cut if value is not None)
         tensor = node.input(0)
         is_data = values is None and tensor.is_data
@@ -96,15 +97,34 @@ class Clip(Pointwise):
     """``Clip`` to bounds that are attributes (opset 6) or inputs (from opset 11)."""
 
     def source(self, node: Node) -> Source | None:
-        """``torch.clamp``; ``F.relu6`` has the same numbers as bounds."""
+        """``torch.clamp``."""
         bounds = []
-        for index, name, old in ((1, "min", "min"), (2, "max", "max")):
+        for index, name in ((1, "min"), (2, "max")):
             values = node.values(index) if node.opset >= 11 else None
             if values and not isinstance(values[0], Expression):
                 bounds.append(f"{name}={_short(float(values[0]))}")
-            elif old in node.attributes:
-                bounds.append(f"{name}={_short(node.real(old, 0.0))}")
+            elif node.has(index):
+                bounds.append(f"{name}={{{index}}}")  # computed, or infinite
+            elif name in node.attributes:
+                bounds.append(f"{name}={_short(node.real(name, 0.0))}")
         return Source(f"torch.clamp({{0}}, {', '.join(bounds)})") if bounds else Source("{0}")
+
+
+class Selu(Pointwise):
+    """``Selu``, whose numbers PyTorch does not let one choose."""
+
+    def source(self, node: Node) -> Source | None:
+        """``F.selu``; None for other numbers than the paper's."""
+        chosen = (node.real("alpha", _SELU_ALPHA), node.real("gamma", _SELU_GAMMA))
+        usual = all(
+            math.isclose(a, b, rel_tol=1e-6)
+            for a, b in zip(chosen, (_SELU_ALPHA, _SELU_GAMMA), strict=True)
+        )
+        return Source("F.selu({0})") if usual else None
+
+
+_SELU_ALPHA: Final = 1.6732632
+_SELU_GAMMA: Final = 1.0507010
 
 
 class Gelu(Pointwise):
@@ -127,6 +147,13 @@ def _truncated(value: Value) -> Value | None:
     if isinstance(value, Expression):
         return floor(value) if lower_bound(value) >= 0 else None
     return int(value)
+
+
+def _truth(value: Value) -> Value | None:
+    """1 for everything but 0."""
+    if isinstance(value, Expression):
+        return 1 if lower_bound(value) > 0 else None
+    return int(value != 0)
 
 
 def _negative(value: Value) -> Value:
@@ -162,7 +189,7 @@ POINTWISE: Final[dict[str, Operator]] = {
     "Relu": _activation("F.relu({0})"),
     "LeakyRelu": _activation("F.leaky_relu({0}, {alpha})", 2, alpha=0.01),
     "Elu": _activation("F.elu({0}, {alpha})", 3, alpha=1.0),
-    "Selu": _activation("F.selu({0})", 4),
+    "Selu": Selu("", "activation", 4),
     "Celu": _activation("F.celu({0}, {alpha})", 4, alpha=1.0),
     "ThresholdedRelu": _activation("F.threshold({0}, {alpha}, 0.0)", 1, alpha=1.0),
     "Gelu": Gelu("", "activation", 8),

@@ -50,9 +50,15 @@ class Pool(Operator):
         return element_flops(node, _taps(pool_windows(node)))
 
     def source(self, node: Node) -> Source | None:
-        """``nn.MaxPool3d`` or ``nn.AvgPool3d``; None where the padding differs front and back."""
+        """``nn.MaxPool3d`` or ``nn.AvgPool3d``.
+
+        None where the padding differs front and back, or is more than half of the kernel, which
+        PyTorch does not take.
+        """
         windows = pool_windows(node)
         if any(w.begin != w.end for w in windows) or not self.module:
+            return None
+        if any(isinstance(w.begin, int) and 2 * w.begin > w.kernel for w in windows):
             return None
         average = self.module == "AvgPool"
         if average and any(w.dilation != 1 for w in windows):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from volunet.graph.node import Node
+from volunet.graph.operators.arithmetic import broadcast_read, unify
 from volunet.graph.operators.operator import (
     Flops,
     Operator,
+    Read,
     Role,
     Source,
     element_flops,
@@ -24,7 +28,13 @@ class PRelu(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """The input's shape."""
-        return (node.output(node.shape()),)
+        x = node.shape()
+        unify(node, x, 1)
+        return (node.output(x),)
+
+    def reads(self, node: Node, index: int, axis: int) -> Read:
+        """The same slice; of the slopes the only one, where one is for all."""
+        return broadcast_read(node, index, axis)
 
     def flops(self, node: Node) -> Flops:
         """A comparison and a multiplication for each element."""
@@ -35,8 +45,10 @@ class PRelu(Operator):
         return (1,)
 
     def source(self, node: Node) -> Source | None:
-        """``F.prelu``, with the slopes as a plain list."""
-        count = 1
-        for size in node.numbers(1):
-            count *= size
+        """``nn.PReLU``, with the slopes as a plain list; None where they are not one a channel."""
+        slopes = node.numbers(1)
+        count = prod(slopes)
+        place = 1 - (len(node.shape()) - len(slopes))
+        if count != 1 and not (place >= 0 and slopes[place] == count):
+            return None
         return Source("{module}({0})", f"nn.PReLU({count})", {"weight": 1})

@@ -41,7 +41,7 @@ class Reduce(Operator):
             for value in values:
                 total = value * total if not isinstance(total, int) else total * value
             return (node.output(tuple(out), values=(total,)),)
-        return (node.output(tuple(out), is_data=any(t.is_data for t in node.inputs if t)),)
+        return (node.output(tuple(out), is_data=node.input(0).is_data),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """All slices of a reduced axis."""
@@ -63,6 +63,8 @@ class Reduce(Operator):
         """``torch.mean``."""
         if not self.function:
             return None
+        if not self.axes(node):
+            return Source("{0}")
         keep = bool(node.integer("keepdims", 1))
         return Source(f"{self.function}({{0}}, dim={self.axes(node)}, keepdim={keep})")
 

@@ -39,12 +39,14 @@ class Reshape(Operator):
                 size = shape[axis]
             out.append(size)
         total = product(shape)
+        if out.count(-1) > 1:
+            raise node.fault(f"{shape_text(out)}: more than one size is left open")
         if -1 in out:
             place = out.index(-1)
             rest = product([size for axis, size in enumerate(out) if axis != place])
             left = divide_exactly(total, rest)
             if left is None and isinstance(total, int) and isinstance(rest, int):
-                left = total // rest if rest else 0
+                left = out[place] = total // rest if rest else 0
                 node.require("==", total, rest * left, _reason(shape, out))
             if left is None:
                 raise ShapeError(

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Final, cast, get_args
 
+import numpy as np
+
 from volunet.errors import ShapeError
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, element_flops
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    Source,
+    element_flops,
+    positive_axis,
+)
 from volunet.graph.sizes import Size, floor
 from volunet.graph.spans import Coordinates, Interpolated, Interpolation, Pointwise, Rounding, Span
 from volunet.graph.tensors import Tensor
@@ -19,12 +30,31 @@ _TAPS: Final[dict[str, int]] = {"nearest": 0, "linear": 2, "cubic": 4}
 
 
 def resized(d: Size, scale: Fraction) -> Size:
-    """⌊d·scale⌋.
+    """⌊d·scale⌋, exactly.
 
     Source:
         https://onnx.ai/onnx/operators/onnx__Resize.html
     """
     return floor(d * scale)
+
+
+def resized_in_float32(d: Size, scale: Fraction) -> Size:
+    """⌊d·scale⌋, multiplied as ONNX Runtime does it: in float32.
+
+    The scale of a file is a float32, 0.7 being 0.699999988. Its product with a number is rounded to
+    float32 before it is cut off: ⌊10·0.7⌋ is 7. A formula is of the simplest fraction that is this
+    float32, ⌊d·7/10⌋; that gives the same number but where the product falls short of a whole one
+    by rounding: of scales of one decimal below 4 with 1.3, 2.1, 2.6 and 3.1, as in
+    ⌊30·2.1⌋ = 62.
+    """
+    if isinstance(d, int):
+        return math.floor(np.float32(d) * np.float32(float(scale)))
+    simplest = scale.limit_denominator(_LARGEST_DENOMINATOR)
+    same = np.float32(float(simplest)) == np.float32(float(scale))
+    return resized(d, simplest if same else scale)
+
+
+_LARGEST_DENOMINATOR: Final = 1000
 
 
 class Resize(Operator):
@@ -49,7 +79,9 @@ class Resize(Operator):
             return (node.output(sizes),)
         if scales is None:
             raise _unknown(node, "neither its scales nor its sizes follow from the input's size")
-        return (node.output(tuple(resized(d, s) for d, s in zip(x, scales, strict=True))),)
+        return (
+            node.output(tuple(resized_in_float32(d, s) for d, s in zip(x, scales, strict=True))),
+        )
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """A place in the input and its neighbours; the same slice where nothing is resized."""
@@ -148,11 +180,8 @@ def _wanted(node: Node) -> tuple[Size, ...] | None:
     sizes = node.sizes(3)
     if not sizes:
         return None
-    chosen = node.integers("axes")
-    if chosen is None:
-        return sizes
     shape = list(node.shape())
-    for axis, size in zip(chosen, sizes, strict=True):
+    for axis, size in zip(_axes(node, len(sizes)), sizes, strict=True):
         shape[axis] = size
     return tuple(shape)
 
@@ -160,12 +189,24 @@ def _wanted(node: Node) -> tuple[Size, ...] | None:
 def _on_axes(
     node: Node, values: tuple[int | Fraction, ...], default: Fraction
 ) -> tuple[Fraction, ...]:
-    rank = len(node.shape())
-    chosen = node.integers("axes")
-    full = [default] * rank
-    for axis, value in zip(range(rank) if chosen is None else chosen, values, strict=True):
+    full = [default] * len(node.shape())
+    for axis, value in zip(_axes(node, len(values)), values, strict=True):
         full[axis] = Fraction(value)
     return tuple(full)
+
+
+def _axes(node: Node, count: int) -> tuple[int, ...]:
+    """The axes that scales or sizes are of: the named ones, or all.
+
+    Raises:
+        ShapeError: There is not one of them for each axis.
+    """
+    rank = len(node.shape())
+    named = node.integers("axes") if node.opset >= 18 else None
+    axes = tuple(range(rank) if named is None else (positive_axis(node, a, rank) for a in named))
+    if len(axes) != count:
+        raise node.fault(f"{count} scales or sizes for {len(axes)} axes")
+    return axes
 
 
 def _unknown(node: Node, found: str) -> ShapeError:

@@ -110,6 +110,10 @@ def axis_slices(node: Node) -> dict[int, AxisSlice]:
             "Bounds are constants, or follow from the input's size.",
             "Export the model again; such a slice is not supported.",
         )
+    if len({len(starts), len(stops), len(axes), len(steps)}) > 1:
+        raise node.fault(
+            f"{len(starts)} starts, {len(stops)} ends, {len(axes)} axes and {len(steps)} steps"
+        )
     slices = {}
     for axis, start, stop, step in zip(axes, starts, stops, steps, strict=True):
         if not isinstance(axis, int) or not isinstance(step, int) or step == 0:

@@ -39,9 +39,18 @@ class Split(Operator):
         return tuple(outputs)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
-        """The same slice, counted from the part's first; that of the first part is slice 0."""
-        own, _ = self._parts(node)
-        return Read(axis, Window() if axis == own else Pointwise())
+        """The same slice; on the split axis, what any of the parts reads.
+
+        Slice z of a part is slice z behind the parts before it. One answer is for all outputs, so
+        it reaches from the first part's slice to the last part's.
+        """
+        if index > 0:
+            return Read(None, Pointwise())
+        own, parts = self._parts(node)
+        if axis != own:
+            return Read(axis, Pointwise())
+        before = sum(part for part in parts[:-1] if isinstance(part, int))
+        return Read(axis, Window(reach=before + 1))
 
     def source(self, node: Node) -> Source | None:
         """``torch.split``."""
@@ -69,6 +78,10 @@ class Split(Operator):
                 ceil_div(shape[axis], count) if node.opset >= 18 else floor_div(shape[axis], count)
             )
             parts = (*[each] * (count - 1), shape[axis] - each * (count - 1))
+            if node.opset < 18:
+                node.require(
+                    "==", shape[axis], each * count, f"axis {axis} and {count} equal parts"
+                )
         if len(parts) != count:
             raise node.fault(f"{len(parts)} parts for {count} outputs")
         return axis, parts

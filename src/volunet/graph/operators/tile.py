@@ -18,8 +18,11 @@ class Tile(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """Every size by its own number."""
-        repeats = zip(node.shape(0), wanted_shape(node, 1), strict=True)
-        return (node.output(tuple(d * times for d, times in repeats)),)
+        shape, repeats = node.shape(0), wanted_shape(node, 1)
+        if len(repeats) != len(shape):
+            raise node.fault(f"{len(repeats)} repeats for {len(shape)} axes")
+        pairs = zip(shape, repeats, strict=True)
+        return (node.output(tuple(d * times for d, times in pairs)),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """All slices, where they are repeated."""
