@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from volunet.api.check import check
     from volunet.api.demo import demo
+    from volunet.api.draw import draw
     from volunet.api.evaluate import evaluate
     from volunet.api.export import export
     from volunet.api.inspect import inspect
     from volunet.api.phantom import phantom
     from volunet.api.predict import predict
+    from volunet.api.shapes import shapes
     from volunet.api.train import train
     from volunet.plan import Plan
     from volunet.volumes import Volume, read_volume, write_volume
@@ -26,12 +28,14 @@ __all__ = [
     "Volume",
     "check",
     "demo",
+    "draw",
     "evaluate",
     "export",
     "inspect",
     "phantom",
     "predict",
     "read_volume",
+    "shapes",
     "train",
     "write_volume",
 ]

@@ -12,7 +12,9 @@ import pytest
 from volunet.cli.main import INTERRUPTED, main
 from volunet.errors import ConfigError, ExportError
 
-VERBS = ("demo", "phantom", "train", "predict", "evaluate", "export", "check")
+VERBS = (
+    "demo", "phantom", "train", "predict", "evaluate", "export", "check", "inspect", "shapes", "draw",
+)  # fmt: skip
 
 
 def in_a_process(*words):

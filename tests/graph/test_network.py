@@ -117,6 +117,29 @@ def test_shape_arithmetic_is_followed_and_is_no_data(make_model: Make) -> None:
     assert infer_sizes(model, "m", (9,)).outputs[0].shape == (1, 1, 12)
 
 
+def test_paddings_that_an_exporter_turns_around(make_model: Make) -> None:
+    """F.pad's list, last axis first, as PyTorch's older exporter makes ONNX's of it."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], start=2),
+        helper.make_node("Gather", ["s", "last"], ["w"]),
+        helper.make_node("Concat", ["w", "three"], ["given"], axis=0),
+        helper.make_node("Concat", ["given", "zeros"], ["all"], axis=0),
+        helper.make_node("Reshape", ["all", "pairs"], ["table"]),
+        helper.make_node("Slice", ["table", "minus", "first", "zero", "minus"], ["turned"]),
+        helper.make_node("Transpose", ["turned"], ["sides"], perm=[1, 0]),
+        helper.make_node("Reshape", ["sides", "flat"], ["pads"]),
+        helper.make_node("Pad", ["x", "pads"], ["y"]),
+    ]
+    weights = {
+        "last": np.array([1]), "three": np.array([3]), "zeros": np.zeros(6, np.int64),
+        "pairs": np.array([-1, 2]), "minus": np.array([-1]), "zero": np.array([0]),
+        "first": np.array([-(2**63) + 1]), "flat": np.array([-1]),
+    }  # fmt: skip
+    model = make_model(nodes, (1, 1, "h", "w"), weights)
+    assert shapes(model)["y"] == "1×1×h×(w·2 + 3)"
+    assert shapes(model, (5, 7))["y"] == "1×1×5×17"
+
+
 def test_two_inputs_share_an_axis_of_one_name(make_model: Make) -> None:
     add = [helper.make_node("Add", ["a", "b"], ["y"], name="add")]
     same = make_model(add, (), inputs={"a": ("n", 1, "t"), "b": ("n", 1, "t")})

@@ -85,6 +85,6 @@ def test_what_contradicts_the_definition_is_named(ask: Any, message: str) -> Non
 
 
 def test_a_node_is_written_with_its_sizes() -> None:
-    assert str(node()) == "Conv 'first' of 1×2×d, "
+    assert str(node()) == "Conv 'first' of 1×2×d, ?"
     assert node().integers("pads") is None
     assert node().real("epsilon", 1) == 1.0

@@ -106,13 +106,16 @@ def test_every_suggestion_gives_the_wanted_size(question, numbers, alike):
 def slowly(question):
     """All that is to be looked at on a single axis, one after the other: kind → questions."""
     (axis,) = question.axes
+    transposed = question.operator == "conv-transpose"
+    # Larger strides of a convolution give 1, as its padded input does.
+    strides = range(1, 60 if transposed else axis.input + axis.begin + axis.end + 1)
     tried = {
         "--padding": [replace(axis, begin=n, end=n) for n in PADDINGS],
         "one-sided": [replace(axis, begin=n, end=n + 1) for n in PADDINGS]
         + [replace(axis, begin=n + 1, end=n) for n in PADDINGS],
-        "--stride": [replace(axis, stride=n) for n in range(1, 80)],
+        "--stride": [replace(axis, stride=n) for n in strides],
     }
-    if question.operator == "conv-transpose":
+    if transposed:
         paddings = range(max(axis.stride, axis.dilation))
         tried["--output-padding"] = [replace(axis, output_padding=n) for n in paddings]
         tried["both"] = [
@@ -134,7 +137,7 @@ def flipped(question):
 @example(ShapeQuestion("conv-transpose", (AxisSetting(9, 2, 2, 2, 1, 1),)), 18)
 @example(ShapeQuestion("conv-transpose", (AxisSetting(9, 2, 2),)), 25)
 @example(ShapeQuestion("max-pool", (AxisSetting(9, 2, 2),)), 20)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_nothing_is_missed(question, want):
     """On one axis, against trying everything."""
     assume(question.operator != "resize")
@@ -189,7 +192,10 @@ def test_nothing_is_missed(question, want):
         ("conv", (AxisSetting(64, 4),), (64,), ["--padding 1:2", "--padding 2:1"]),
         ("conv", (AxisSetting(9, 3, 2), AxisSetting(9, 3)), (4, 9), ["--padding 0,1"]),
         ("conv", (AxisSetting(9, 3, 1),), (3,), ["--stride 3"]),
-        ("max-pool", (AxisSetting(9, 2, 2), AxisSetting(8, 2, 2)), (5, 4), ["--padding 1,0", "--ceil"]),
+        (
+            "max-pool", (AxisSetting(9, 2, 2), AxisSetting(8, 2, 2)), (5, 4),
+            ["--padding 1,0", "--ceil"],
+        ),
         ("max-pool", (AxisSetting(9, 2, 2, ceil=True),), (4,), ["--no-ceil"]),
         # Of both settings neither alone does.
         ("avg-pool", (AxisSetting(7, 4, 4),), (3,), ["--padding 2 --ceil", "--stride 2 --ceil"]),

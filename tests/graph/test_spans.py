@@ -101,6 +101,15 @@ def interpolated(
         (interpolated(4, 7, "align_corners", "linear"), (3, 4), (1, 3)),
         (interpolated(8, 16, "half_pixel", "cubic"), (7, 8), (2, 6)),
         (interpolated(8, 16, "half_pixel", "cubic"), (0, 1), (0, 2)),
+        # Slice 2 lies on slice 1 and reads it alone; slice 1 before it reaches to slice 2.
+        (interpolated(9, 15, "half_pixel", "cubic"), (2, 3), (1, 2)),
+        (interpolated(9, 15, "half_pixel", "cubic"), (0, 3), (0, 3)),
+        # Whatever the scale, the middle slice lies at 2; computed in float32 it may be below.
+        (
+            Interpolated(5, 1, Fraction(3, 10), "half_pixel_symmetric", "nearest", "floor"),
+            (0, 1),
+            (1, 3),
+        ),
         # Half as large: the place of slice 1 is 2.5, a tie.
         (interpolated(8, 4, "half_pixel", "nearest", "round_prefer_floor"), (1, 2), (2, 3)),
         (interpolated(8, 4, "half_pixel", "nearest", "round_prefer_ceil"), (1, 2), (3, 4)),

@@ -20,11 +20,13 @@ from rich.logging import RichHandler
 
 from volunet.cli.check import check
 from volunet.cli.demo import demo
+from volunet.cli.draw import draw
 from volunet.cli.evaluate import evaluate
 from volunet.cli.export import export
 from volunet.cli.inspect import inspect
 from volunet.cli.phantom import phantom
 from volunet.cli.predict import predict
+from volunet.cli.shapes import shapes
 from volunet.cli.train import train
 from volunet.errors import VolunetError
 
@@ -58,7 +60,7 @@ def _options(
     pass
 
 
-for verb in (demo, phantom, train, predict, evaluate, export, check, inspect):
+for verb in (demo, phantom, train, predict, evaluate, export, check, inspect, shapes, draw):
     app.command()(verb)
 
 

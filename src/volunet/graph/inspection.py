@@ -126,10 +126,8 @@ def inspect_model(
     Raises:
         ShapeError: The size contradicts one that is fixed in the file, or has other axes.
     """
-    symbolic = infer_sizes(model, where)
-    limits = find_limits(symbolic)
-    chosen = _on_every_axis(size, symbolic) if size else choose_size(symbolic, limits, plan)
-    network = infer_sizes(model, where, chosen)
+    network, symbolic = network_at(model, where, plan, size)
+    found, do = describe_failure(network, symbolic)
     layers = _layers(network, symbolic, None if plan is None else plan.spacing_mm)
     return Inspection(
         model=where,
@@ -146,15 +144,47 @@ def inspect_model(
         activation_bytes=sum(layer.activation_bytes or 0 for layer in layers),
         weight_bytes=weight_bytes(network),
         peak_bytes=_peaks(network, plan),
-        sizes=limits.text + (" as far as is known" if network.unsupported else ""),
-        failure=_failure_text(network, symbolic),
-        mend=_mend(network, limits, chosen) if network.failures else "",
+        sizes=find_limits(symbolic).text + (" as far as is known" if network.unsupported else ""),
+        failure=found,
+        mend=do,
         unsupported=tuple(map(_unsupported_text, network.unsupported)),
     )
 
 
-def choose_size(symbolic: Network, limits: Limits, plan: Plan | None) -> tuple[int, ...]:
+def network_at(
+    model: ir.Model, where: str, plan: Plan | None, size: Sequence[int] | None
+) -> tuple[Network, Network]:
+    """A network at a size, and the same with its open axes as symbols.
+
+    Args:
+        model: The graph, its nodes in order.
+        where: The file, for messages.
+        plan: Its plan, if it has one.
+        size: See `inspect_model`; one number stands for all axes.
+
+    Raises:
+        ShapeError: The size contradicts one that is fixed in the file, or has other axes.
+    """
+    symbolic = infer_sizes(model, where)
+    chosen = _on_every_axis(size, symbolic) if size else choose_size(symbolic, plan)
+    return infer_sizes(model, where, chosen), symbolic
+
+
+def describe_failure(network: Network, symbolic: Network) -> tuple[str, str]:
+    """Why a network does not take its size, and what to do about it; empty where it does.
+
+    Args:
+        network: The network at the size.
+        symbolic: The same with its open axes as symbols.
+    """
+    if not network.failures:
+        return "", ""
+    return _failure_text(network, symbolic), _mend(network, find_limits(symbolic))
+
+
+def choose_size(symbolic: Network, plan: Plan | None) -> tuple[int, ...]:
     """A size to inspect at: the plan's median or a usual one, from there up one that passes."""
+    limits = find_limits(symbolic)
     spatial = _spatial(symbolic)
     usual = _USUAL.get(len(spatial), 1)
     wanted = [usual] * len(spatial)
@@ -264,8 +294,6 @@ def _peaks(network: Network, plan: Plan | None) -> dict[str, int]:
 
 
 def _failure_text(network: Network, symbolic: Network) -> str:
-    if not network.failures:
-        return ""
     failure = network.failures[0]
     text = str(failure)
     rule = failure.requirement
@@ -279,13 +307,13 @@ def _relation(left: Size, right: Size) -> str:
     return f"{left} and {right}" if right != 1 else f"{left}"
 
 
-def _mend(network: Network, limits: Limits, size: Sequence[int]) -> str:
-    spatial = _spatial(network)
+def _mend(network: Network, limits: Limits) -> str:
+    spatial = _numbers(_spatial(network)) or ()
     if limits.never:
         return "No size passes this node: the file contradicts itself. Export the model again."
     if limits.unknown or len(limits.axes) != len(spatial):
         return "Try another --size, or export the model with dynamic axes."
-    nearest = nearest_size(limits, list(size))
+    nearest = nearest_size(limits, spatial)
     if nearest is None:
         return f"Sizes that work: {limits.text}."
     return (

@@ -17,7 +17,7 @@ from volunet.graph.network import Failure, Network
 from volunet.graph.node import Node, Requirement
 from volunet.graph.sizes import Expression, evaluate, symbols_of
 
-TRIED: Final = 1024
+TRIED: Final = 4096
 """Largest size of an axis that is tried; what is said of larger ones goes on from these."""
 
 _LONGEST_PERIOD: Final = 128
@@ -179,7 +179,7 @@ def _regular(period: int, residues: Sequence[int], start: int, allowed: NDArray[
         words = f"{residues[0]} more than a multiple of {period}"
         words += f", from {first} up" if first > period else ""
     else:
-        words = f"a multiple of {period} plus {_listed(residues)}"
+        words = f"{_listed(residues)} more than a multiple of {period}"
     return f"{words} (and {_listed(before)})" if before else words
 
 

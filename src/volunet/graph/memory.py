@@ -5,6 +5,8 @@ one that reads it. What an engine does differently is data, an `EngineMemory`: w
 in place, what it copies, what it computes in besides. The numbers there are measured
 (``benchmarks/inspect.py``) or read off the engines, as said beside each.
 
+ONNX Runtime is not predicted: no such model of it held where norms are written out.
+
 Counted is what a process grows by from before the model is loaded: weights, tensors, scratch and
 the answer, without the caller's own input array.
 """
@@ -38,8 +40,8 @@ class EngineMemory:
         weight_copies: Bytes held a byte of weights once the model is loaded: the file, the engine's
             own arrangement of them, and what loading leaves behind.
         base_bytes: What loading any model takes: generated code, thread pools, tables.
-        in_place: Roles of operators that write over their input where nothing else reads it,
-            because the engine fuses them or is told to.
+        in_place: Roles of operators, and operators, that write over their input where nothing else
+            reads it, because the engine fuses them or is told to.
         views: Operators that answer with a part of their input's memory.
         input_copies: Copies of the network's input.
         output_copies: Copies of its output besides the answer.
@@ -67,15 +69,6 @@ ENGINE_MEMORY: Final[dict[str, EngineMemory]] = {
         output_copies=2,
         keeps_scratch=True,
     ),
-    "onnxruntime": EngineMemory(
-        weight_copies=2.6,
-        base_bytes=30_000_000,
-        in_place=frozenset({"activation", "normalisation"}),
-        views=_VIEWS,
-        input_copies=0,
-        output_copies=0,
-        keeps_scratch=False,
-    ),
     # UNet3d's activations are in place, its norms are not; the file, its arrays and the module's
     # own weights are all read before the first are let go.
     "torch": EngineMemory(
@@ -95,7 +88,7 @@ def predict_peak(network: Network, engine: str) -> int | None:
 
     Args:
         network: A network whose sizes are numbers.
-        engine: ``openvino``, ``onnxruntime``, or ``torch`` for one of volunet's own networks.
+        engine: ``openvino``, or ``torch`` for one of volunet's own networks.
 
     Returns:
         Bytes; None where some size is not known.
@@ -175,7 +168,8 @@ def _shared_input(node: Node, rules: EngineMemory, readers: dict[str, int]) -> s
     ):
         return name
     role = OPERATORS[node.op_type].role_in(node) if node.op_type in OPERATORS else "other"
-    return name if role in rules.in_place and readers.get(name) == 1 else None
+    in_place = role in rules.in_place or node.op_type in rules.in_place
+    return name if in_place and readers.get(name) == 1 else None
 
 
 def _scratch(node: Node, engine: str) -> int:
@@ -190,7 +184,7 @@ def _scratch(node: Node, engine: str) -> int:
             # oneDNN's only deconvolution with dilation here is jit_gemm (the runtime model's
             # primitiveType); its scratch pad holds the columns and an accumulator of the output.
             return _FLOAT_BYTES * columns + (node.outputs[0].num_bytes or 0)
-        return columns * _FLOAT_BYTES if engine == "onnxruntime" else 0
+        return 0
     if node.op_type == "Conv" and engine == "torch":
         return _torch_convolution(node)
     return 0

@@ -205,5 +205,9 @@ class Node:
         return Tensor(self.output_names[index], dtype, shape, values, is_data)
 
     def __str__(self) -> str:
-        shapes = ", ".join(shape_text(t.shape or ()) for t in self.inputs if t is not None)
+        shapes = ", ".join(
+            "?" if tensor.shape is None else shape_text(tensor.shape)
+            for tensor in self.inputs
+            if tensor is not None
+        )
         return f"{self.op_type} '{self.name}' of {shapes}"

@@ -168,6 +168,9 @@ def ceil_div(size: Size, divisor: int) -> Size:
 def floor(size: Size | Fraction) -> Size:
     """The largest whole number that is not above a size with fractions.
 
+    Of a negative size it is written as the smallest one that is not below the positive size, which
+    is a floor again: ⌊−d/4⌋ is −⌊(d + 3)/4⌋.
+
     Example:
         >>> d = symbol("d")
         >>> str(floor(floor(d * Fraction(1, 2)) * Fraction(1, 2)))
@@ -183,6 +186,9 @@ def floor(size: Size | Fraction) -> Size:
     inner = _unnest(Expression(rest))
     if set(inner.terms) <= {_ONE}:
         return _size(whole) + math.floor(inner.terms.get(_ONE, Fraction(0)))
+    if next(iter(inner.terms.values())) < 0:
+        up = 1 - Fraction(1, _denominator(inner))
+        return _size(whole) - floor(_expression(inner * -1) + up)
     return _size(whole) + Expression({(Atom("floor", arguments=(inner,)),): Fraction(1)})
 
 

@@ -190,14 +190,16 @@ class Mirrored:
 
     Attributes:
         begin: Slices of padding in front.
-        size: Input slices.
+        size: Input slices, without those that are cut off.
         mode: ``edge``: the last slice again; ``reflect``: mirrored at the last slice, which is not
             repeated; ``wrap``: from the other end.
+        first: Input slices that are cut off in front.
     """
 
     begin: int
     size: int
     mode: Literal["edge", "reflect", "wrap"]
+    first: int = 0
     locality: Locality = "local"
     step: Fraction = Fraction(1)
 
@@ -208,8 +210,8 @@ class Mirrored:
             https://onnx.ai/onnx/operators/onnx__Pad.html
         """
         if start >= self.begin and stop <= self.begin + self.size:
-            return start - self.begin, stop - self.begin
-        sources = [self._source(z - self.begin) for z in range(start, stop)]
+            return start - self.begin + self.first, stop - self.begin + self.first
+        sources = [self._source(z - self.begin) + self.first for z in range(start, stop)]
         return min(sources), max(sources) + 1
 
     def _source(self, z: int) -> int:
@@ -270,8 +272,9 @@ class Interpolated:
         Source:
             https://onnx.ai/onnx/operators/onnx__Resize.html
         """
-        low, _ = self._around(self.place(start))
-        _, high = self._around(self.place(stop - 1))
+        # A slice whose place is a whole number reads that one alone; its neighbour may reach past.
+        low = min(self._around(self.place(z))[0] for z in range(start, min(start + 2, stop)))
+        high = max(self._around(self.place(z))[1] for z in range(max(start, stop - 2), stop))
         last = self.size - 1
         return min(max(low, 0), last), min(max(high, 0), last) + 1
 
@@ -298,14 +301,14 @@ class Interpolated:
     def _around(self, place: Fraction) -> tuple[int, int]:
         """The first and the last slice that an output at this place reads."""
         if self.antialias and self.scale < 1:
+            # Slices at the filter's very ends have no weight.
             radius = (1 if self.interpolation == "linear" else 2) / self.scale
-            return math.floor(place - radius), math.ceil(place + radius)
+            return math.floor(place - radius) + 1, math.ceil(place + radius) - 1
+        if self.interpolation != "nearest" and place.denominator == 1:
+            return int(place), int(place)
         if self.interpolation == "cubic":
             return math.floor(place - TIE) - 1, math.floor(place + TIE) + 2
         if self.interpolation == "linear":
-            nearest = round(place)
-            if place == nearest:
-                return nearest, nearest
             return math.floor(place - TIE), math.ceil(place + TIE)
         shift = {"round_prefer_floor": -Fraction(1, 2), "round_prefer_ceil": Fraction(1, 2)}
         if self.rounding in ("floor", "round_prefer_ceil"):
@@ -314,11 +317,26 @@ class Interpolated:
         return self._near(place + shift.get(self.rounding, 0), math.ceil)
 
     def _near(self, place: Fraction, rounding) -> tuple[int, int]:  # type: ignore[no-untyped-def]
-        exact = rounding(place)
-        if self.scale.denominator == 1 or place.denominator <= _EXACT:
+        if self._is_exact and (self.scale.denominator == 1 or place.denominator <= _EXACT):
             # Halves, quarters … are exact in float32, so that every engine rounds them alike.
+            exact = rounding(place)
             return exact, exact
         return rounding(place - TIE), rounding(place + TIE)
 
+    @property
+    def _is_exact(self) -> bool:
+        """Whether a place that is a float32 comes out of an engine's float32 as that number.
+
+        It does where it is one division of exact numbers: whole ones, or by a scale that is a
+        float32 itself, and not only near to one, as 5/7 is.
+        """
+        if self.coordinates == "align_corners":
+            return True
+        shifted = self.coordinates == "half_pixel_symmetric"
+        if shifted and self.out_size != self.scale * self.size:
+            return False
+        return self.scale.denominator & (self.scale.denominator - 1) == 0
+
 
 _EXACT: Final = 1 << 10
+"""Denominator of places up to which they are float32 numbers."""

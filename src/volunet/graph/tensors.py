@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import isfinite, prod
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -51,6 +52,15 @@ class Tensor:
         """Bytes in memory, where the sizes are numbers."""
         count = self.num_elements
         return None if not isinstance(count, int) else -(-count * self.dtype.bitwidth // 8)
+
+
+def arranged(tensor: Tensor) -> NDArray[np.object_] | None:
+    """The known elements of a tensor in its shape; None where they or a size are not known."""
+    if tensor.values is None or not all(isinstance(size, int) for size in tensor.shape or ()):
+        return None
+    array = np.empty(len(tensor.values), dtype=object)
+    array[:] = tensor.values
+    return array.reshape(tuple(size for size in tensor.shape or () if isinstance(size, int)))
 
 
 def constant_tensor(name: str, content: ir.TensorProtocol) -> Tensor:

@@ -274,20 +274,24 @@ def _smaller(a: Value, b: Value) -> Value | None:
     return None if sizes is None else minimum(*sizes)
 
 
-def _sign_of(a: Value, b: Value) -> int | None:
-    """−1, 0 or 1 by whether a is below, equal to or above b; None where that depends."""
+def _signs_of(a: Value, b: Value) -> set[int]:
+    """−1, 0 and 1 as far as a can be below, equal to and above b."""
     difference = a - b
     if isinstance(difference, int | Fraction):
-        return (difference > 0) - (difference < 0)
-    if lower_bound(difference) > 0:
-        return 1
-    return -1 if lower_bound(-difference) > 0 else None
+        return {(difference > 0) - (difference < 0)}
+    signs = {-1, 0, 1}
+    for sign in (1, -1):
+        bound = lower_bound(difference * sign)
+        signs -= {-sign, 0} if bound > 0 else {-sign} if bound == 0 else set()
+    return signs
 
 
 def _compare(true_for: tuple[int, ...]) -> Combine:
     def combine(a: Value, b: Value) -> Value | None:
-        sign = _sign_of(a, b)
-        return None if sign is None else int(sign in true_for)
+        signs = _signs_of(a, b)
+        if signs <= set(true_for):
+            return 1
+        return 0 if signs.isdisjoint(true_for) else None
 
     return combine
 

@@ -9,7 +9,7 @@ from volunet.graph.node import Node
 from volunet.graph.operators.conv import weight_read
 from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
 from volunet.graph.operators.windows import repeat
-from volunet.graph.sizes import Size, floor_div, product
+from volunet.graph.sizes import Size, floor_div, maximum, product
 from volunet.graph.spans import Pointwise, TransposedWindow, Whole
 from volunet.graph.tensors import Tensor
 
@@ -132,7 +132,8 @@ def transposed_windows(node: Node) -> tuple[AxisTransposed, ...]:
 
     ``output_shape`` says the size and leaves what is cut off to be worked out; so does ``auto_pad``
     SAME, whose output has d·stride slices. Of an odd number the larger half is cut off in front,
-    with SAME_UPPER behind.
+    with SAME_UPPER behind. Where the windows do not reach that far, nothing is cut off; to a size
+    that is asked for, empty slices are added behind, as ONNX Runtime does it.
 
     Raises:
         ShapeError: An attribute does not have a number for each axis.
@@ -155,6 +156,11 @@ def transposed_windows(node: Node) -> tuple[AxisTransposed, ...]:
             f"kernel {kernel}, strides {strides}, dilations {dilations}, pads {pads}, output "
             f"padding {paddings} for {len(spatial)} spatial axes"
         )
+    if auto_pad not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise node.fault(f"auto_pad is {auto_pad!r}")
+    if wanted is not None and len(wanted) not in (axes, axes + 2):
+        raise node.fault(f"output_shape {wanted} for {axes} spatial axes")
+    is_given = wanted is not None
     if auto_pad in ("SAME_UPPER", "SAME_LOWER") and wanted is None:
         wanted = tuple(d * s for d, s in zip(spatial, strides, strict=True))
     windows = []
@@ -166,8 +172,10 @@ def transposed_windows(node: Node) -> tuple[AxisTransposed, ...]:
         end: Size = 0 if auto_pad == "VALID" else pads[axes + axis]
         if wanted is not None:
             total = plain.size(spatial[axis]) - wanted[len(wanted) - axes + axis]
-            half = floor_div(total, 2)
-            begin, end = (half, total - half) if auto_pad == "SAME_UPPER" else (total - half, half)
+            cut = maximum(0, total)
+            half = floor_div(cut, 2)
+            begin = half if auto_pad == "SAME_UPPER" else cut - half
+            end = (total if is_given else cut) - begin
         windows.append(
             AxisTransposed(plain.kernel, plain.stride, plain.dilation, begin, end, paddings[axis])
         )

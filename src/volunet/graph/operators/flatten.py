@@ -30,5 +30,6 @@ class Flatten(Operator):
         return kept_axis(node, axis)
 
     def source(self, node: Node) -> Source | None:
-        """``torch.flatten``; None where it joins more than one axis in front."""
-        return Source("torch.flatten({0}, 1)") if node.integer("axis", 1) == 1 else None
+        """``torch.flatten``; None where it joins axes in front, or adds one behind a vector."""
+        plain = node.integer("axis", 1) == 1 and len(node.shape()) > 1
+        return Source("torch.flatten({0}, 1)") if plain else None

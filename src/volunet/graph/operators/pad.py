@@ -34,12 +34,15 @@ class Pad(Operator):
         mode = _mode(node)
         if (begin, end) == (0, 0):
             return Read(axis, Pointwise())
-        if not isinstance(begin, int):
-            raise node.fault(f"padding {begin} of an input whose size is a number")
+        if not isinstance(begin, int) or not isinstance(end, int):
+            raise node.fault(f"padding {begin}, {end} of an input whose size is a number")
         if mode == "constant":
             return Read(axis, Window(begin=begin))
         kind = cast("Literal['edge', 'reflect', 'wrap']", mode)
-        return Read(axis, Mirrored(begin, node.numbers()[axis], kind))
+        # What is cut off at one end is not mirrored at the other.
+        cut = max(-begin, 0)
+        size = node.numbers()[axis] - cut - max(-end, 0)
+        return Read(axis, Mirrored(max(begin, 0), size, kind, cut))
 
     def source(self, node: Node) -> Source | None:
         """``F.pad``, whose list begins with the last axis.

@@ -74,6 +74,7 @@ class Resize(Operator):
         x = node.shape()
         if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
             raise _unknown(node, "keep_aspect_ratio_policy is not 'stretch'")
+        _interpolation(node), _coordinates(node), _rounding(node)  # refused here, not later
         scales, sizes = _scales(node), _wanted(node)
         if sizes is not None:
             return (node.output(sizes),)
@@ -103,19 +104,50 @@ class Resize(Operator):
             ("cubic", 2): "bicubic",
         }  # fmt: skip
         mode = "nearest" if kind == "nearest" else names.get((kind, spatial))
-        plain_nearest = coordinates == "asymmetric" and _rounding(node) == "floor"
+        shape, out = node.numbers(), tuple(node.outputs[0].shape or ())
         aligned = coordinates == "align_corners"
-        known = plain_nearest if kind == "nearest" else aligned or "half_pixel" in coordinates
-        if mode is None or not known or node.integer("antialias", 0):
+        if mode is None or shape[:2] != out[:2] or not 1 <= spatial <= _MOST_SPATIAL:
+            return None
+        if kind == "nearest":
+            spans = [_span(node, axis) for axis in range(2, len(shape))]
+            known = all(
+                isinstance(span, Pointwise)
+                or (isinstance(span, Interpolated) and _is_pytorchs_nearest(span))
+                for span in spans
+            )
+        else:
+            # Of a single output slice PyTorch's place is the middle, as that of half_pixel.
+            usual = coordinates == "pytorch_half_pixel" and 1 not in out[2:]
+            known = aligned or usual or coordinates == "half_pixel"
+        if not known or not _is_plain(node):
             return None
         scales = _scales(node)
         if scales is not None and _wanted(node) is None:
-            factors = tuple(float(s) for s in scales[2:])
+            factors = tuple(float(f"{float(s):.7g}") for s in scales[2:])
+            # PyTorch multiplies in float64: a size could come out another.
+            pairs = zip(shape[2:], factors, strict=True)
+            if tuple(math.floor(d * factor) for d, factor in pairs) != out[2:]:
+                return None
             how = f"scale_factor={factors[0] if len(set(factors)) == 1 else factors}"
         else:
-            how = f"size={tuple(node.outputs[0].shape or ())[2:]}"
-        corners = ", align_corners=True" if aligned else ""
+            how = f"size={out[2:]}"
+        corners = ", align_corners=True" if aligned and kind != "nearest" else ""
         return Source(f'F.interpolate({{0}}, {how}, mode="{mode}"{corners})')
+
+
+_MOST_SPATIAL: Final = 3
+
+_CUBIC: Final = -0.75
+
+
+def _is_pytorchs_nearest(span: Interpolated) -> bool:
+    return span.coordinates == "asymmetric" and span.rounding == "floor"
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether a node has none of the refinements that PyTorch's interpolation lacks."""
+    usual = abs(node.real("cubic_coeff_a", _CUBIC) - _CUBIC) < 1e-6
+    return usual and not node.integer("antialias", 0) and not node.integer("exclude_outside", 0)
 
 
 def _span(node: Node, axis: int) -> Span:
@@ -133,7 +165,7 @@ def _span(node: Node, axis: int) -> Span:
         scale,
         _coordinates(node),
         _interpolation(node),
-        _rounding(node),
+        _rounding(node, scale),
         bool(node.integer("antialias", 0)),
     )
 
@@ -155,8 +187,15 @@ def _coordinates(node: Node) -> Coordinates:
     return cast("Coordinates", mode)
 
 
-def _rounding(node: Node) -> Rounding:
+def _rounding(node: Node, scale: Fraction = Fraction(1)) -> Rounding:
+    """Which neighbour is the nearest, on an axis of a scale.
+
+    Opset 10 does not say it; ONNX Runtime takes the upper one where an axis shrinks (``SIMPLE``
+    in upsamplebase.h).
+    """
     before = node.op_type == "Upsample" or node.opset < 11
+    if before and scale < 1:
+        return "ceil"
     mode = node.text("nearest_mode", "floor" if before else "round_prefer_floor")
     if mode not in get_args(Rounding):
         raise _unknown(node, f"nearest_mode {mode!r}")

@@ -10,7 +10,7 @@ from volunet.graph.node import Node
 from volunet.graph.operators.operator import Operator, Read, Source, positive_axis
 from volunet.graph.sizes import Size, ceil_div, lower_bound, maximum, minimum
 from volunet.graph.spans import Pointwise, Reversed, Span, Window
-from volunet.graph.tensors import Tensor
+from volunet.graph.tensors import Tensor, Value, arranged
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,7 @@ class Slice(Operator):
         slices = axis_slices(node)
         for axis, part in slices.items():
             shape[axis] = part.size
-        values = node.values(0)
-        if values is not None and len(shape) == 1 and 0 in slices:
-            part = slices[0]
-            if isinstance(part.start, int) and isinstance(part.stop, int):
-                stop = part.stop if part.stop >= 0 else None
-                values = values[part.start : stop : part.step]
-            else:
-                values = None
-        elif slices:
-            values = None
-        return (node.output(tuple(shape), values=values),)
+        return (node.output(tuple(shape), values=_sliced(node, slices)),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """From the first slice on, by the step."""
@@ -121,6 +111,19 @@ def axis_slices(node: Node) -> dict[int, AxisSlice]:
         place = positive_axis(node, axis, len(shape))
         slices[place] = _within(shape[place], start, stop, step)
     return slices
+
+
+def _sliced(node: Node, slices: dict[int, AxisSlice]) -> tuple[Value, ...] | None:
+    """The known elements that are left, as exporters turn lists of paddings around."""
+    array = arranged(node.input(0))
+    if array is None:
+        return None
+    index = [slice(None)] * array.ndim
+    for axis, part in slices.items():
+        if not isinstance(part.start, int) or not isinstance(part.stop, int):
+            return None
+        index[axis] = slice(part.start, part.stop if part.stop >= 0 else None, part.step)
+    return tuple(array[tuple(index)].ravel())
 
 
 def _within(d: Size, start: Size, stop: Size, step: int) -> AxisSlice:

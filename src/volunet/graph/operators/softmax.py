@@ -35,6 +35,7 @@ class Softmax(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """The input's shape."""
+        self._axes(node)
         return (node.output(node.shape()),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:

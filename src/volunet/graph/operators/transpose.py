@@ -5,7 +5,7 @@ from __future__ import annotations
 from volunet.graph.node import Node
 from volunet.graph.operators.operator import Operator, Read, Source
 from volunet.graph.spans import Pointwise
-from volunet.graph.tensors import Tensor
+from volunet.graph.tensors import Tensor, arranged
 
 
 class Transpose(Operator):
@@ -17,9 +17,10 @@ class Transpose(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """The sizes in the new order."""
-        shape = node.shape()
-        values = node.values(0) if len(shape) < 2 else None
-        return (node.output(tuple(shape[axis] for axis in order(node)), values=values),)
+        shape, axes = node.shape(), order(node)
+        array = arranged(node.input(0))
+        values = None if array is None else tuple(array.transpose(axes).ravel())
+        return (node.output(tuple(shape[axis] for axis in axes), values=values),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:
         """The same slice of the axis that it became."""

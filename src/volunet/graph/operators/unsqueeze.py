@@ -46,4 +46,7 @@ class Unsqueeze(Operator):
         if named is None:
             raise node.fault("no axes")
         rank = len(node.shape()) + len(named)
-        return tuple(positive_axis(node, axis, rank) for axis in named)
+        axes = tuple(positive_axis(node, axis, rank) for axis in named)
+        if len(set(axes)) < len(axes):
+            raise node.fault(f"axes {named} name one twice")
+        return axes
