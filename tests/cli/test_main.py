@@ -13,7 +13,8 @@ from volunet.cli.main import INTERRUPTED, main
 from volunet.errors import ConfigError, ExportError
 
 VERBS = (
-    "demo", "phantom", "train", "predict", "evaluate", "export", "check", "inspect", "shapes", "draw",
+    "demo", "phantom", "train", "predict", "evaluate", "export", "check", "inspect", "shapes",
+    "draw",
 )  # fmt: skip
 
 

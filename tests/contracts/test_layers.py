@@ -63,6 +63,7 @@ def test_an_import_that_points_upward_breaks_the_contract(tmp_path: Path) -> Non
         "import volunet",
         "import volunet.cli.main",
         "import volunet.api.predict, volunet.api.check, volunet.api.evaluate, volunet.api.phantom",
+        "import volunet.api.inspect, volunet.api.draw, volunet.api.shapes",
         "from volunet import Plan, Volume, check, evaluate, phantom, predict, read_volume",
         "import volunet.graph, volunet.inference, volunet.exporting.check, volunet.datasets",
     ],
@@ -79,6 +80,9 @@ import volunet
 model, scan, output = sys.argv[1:]
 volunet.predict(model, [scan], output, threads=1)
 report = volunet.check(model, sizes=3)
+print(volunet.inspect(model, (9,)).output_size)
+volunet.draw(model, output + ".svg")
+volunet.draw(model, output + ".png", style="unet")
 engines = {row.engine for row in report.rows}
 print(report.passed, report.reference, *engines, len(report.rows))
 try:
@@ -96,6 +100,7 @@ def test_prediction_and_check_work_where_pytorch_is_not_installed(
     write_volume(scan, tmp_path / "scan.nii.gz")
     done = python(WITHOUT_TORCH, tiny_onnx, tmp_path / "scan.nii.gz", tmp_path / "out")
     assert done.stdout.splitlines() == [
+        "(1, 3, 9, 9, 9)",
         "True onnxruntime openvino 3",
         "PyTorch is not installed",
     ], done.stderr

@@ -117,6 +117,18 @@ def test_a_chosen_size_is_one_that_works(make_model: Make) -> None:
     assert (report.sizes, report.input_size) == ("l: a multiple of 5", (1, 1, 1025))
 
 
+def test_a_chosen_size_may_have_to_be_smaller_than_usual(make_model: Make) -> None:
+    """A classifier whose axes are tied together takes 32 to 35, and no 224."""
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["p"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "w"], ["y"]),
+    ]
+    weights = {"w": np.zeros((64, 10), np.float32)}
+    report = inspect_model(make_model(nodes, (1, 1, "h", "w"), weights), "m")
+    assert (report.input_size, report.failure) == ((1, 1, 32, 32), "")
+
+
 def test_one_number_stands_for_all_axes(two_levels: Make) -> None:
     assert inspect_model(two_levels(), "m", size=(8,)).input_size == (1, 1, 8, 8, 8)
     with pytest.raises(ShapeError) as caught:

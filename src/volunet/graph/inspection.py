@@ -194,7 +194,10 @@ def choose_size(symbolic: Network, plan: Plan | None) -> tuple[int, ...]:
     names = [limit.axis for limit in limits.axes]
     known = [axis for axis in open_axes if str(spatial[axis]) in names]
     if known and len(names) == len(known):
-        nearest = nearest_size(limits, [wanted[axis] for axis in known])
+        least = [1] * len(known)
+        nearest = nearest_size(limits, [wanted[axis] for axis in known]) or nearest_size(
+            limits, least
+        )
         for axis, found in zip(known, nearest or (), strict=False):
             wanted[axis] = found
     return tuple(

@@ -66,6 +66,14 @@ class Model:
                 sizes[str(size)] = number
         return network, sizes
 
+    def asked(self, fixed: Sequence[int] = ()) -> Network | None:
+        """Sizes as numbers that are asked for; None for inputs of different shapes."""
+        shapes = {array.shape for array in self.data.values()}
+        if len(shapes) != 1:
+            return None
+        proto = self._sized(lambda axis, size: axis not in fixed)
+        return infer_sizes(ir.from_proto(proto), "m", shapes.pop())
+
     def _sized(self, is_open: Callable[[int, int], bool]) -> onnx.ModelProto:
         """The model with its inputs' axes open, or of the sizes of `data`."""
         proto = onnx.ModelProto()
@@ -183,6 +191,9 @@ def check_sizes() -> Callable[..., list[tuple[int, ...]]]:
         assert not model.network.failures, str(model.network.failures[0])
         assert [t.shape for t in model.network.outputs] == [array.shape for array in expected]
         assert [t.dtype.numpy() for t in model.network.outputs] == [a.dtype for a in expected]
+        asked = model.asked(fixed)
+        if asked is not None:
+            assert [t.shape for t in asked.outputs] == [array.shape for array in expected]
         network, sizes = model.open(fixed, ones)
         assert not network.failures, str(network.failures[0])
         for tensor, array in zip(network.outputs, expected, strict=True):
