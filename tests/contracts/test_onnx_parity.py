@@ -13,6 +13,9 @@ import pytest
 import torch
 
 from volunet.exporting.convert import convert, example_size
+from volunet.graph.limits import find_limits
+from volunet.graph.network import infer_sizes
+from volunet.graph.onnx_file import parse_onnx
 from volunet.inference.engines import open_engine
 from volunet.plan import NetworkPlan, Plan
 from volunet.volumes.normalise import normalise
@@ -75,3 +78,16 @@ def test_another_networks_answers_are_apart(
         other = trained(plan, seed=1)(torch.from_numpy(normalise(raw, plan.normalisation)[None]))
     got = open_engine(data, "onnxruntime", threads=1).run(raw[None])
     assert np.abs(got - other.numpy()).max() > 1000 * TOLERANCE
+
+
+def test_the_graph_says_the_sizes_of_the_answer(exported: tuple[Plan, Any, bytes]) -> None:
+    """Read off the file without running it: every size goes through, to the network's own."""
+    plan, network, data = exported
+    model = parse_onnx(data)
+    assert find_limits(infer_sizes(model, "m")).text == "any size"
+    for size in SIZES:
+        inferred = infer_sizes(model, "m", size)
+        assert (inferred.failures, inferred.unsupported) == ((), ())
+        with torch.inference_mode():
+            want = tuple(network(torch.zeros(1, len(plan.channels), *size)).shape)
+        assert inferred.outputs[0].shape == want, size
