@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from volunet.graph.evaluation import evaluate
 from volunet.graph.sizes import (
     Expression,
     Size,
     ceil_div,
     divide_exactly,
-    evaluate,
     floor,
     floor_div,
     lower_bound,

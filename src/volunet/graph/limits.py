@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.graph.evaluation import evaluate
 from volunet.graph.network import Failure, Network
 from volunet.graph.node import Node, Requirement
-from volunet.graph.sizes import Expression, evaluate, symbols_of
+from volunet.graph.sizes import Expression, symbols_of
 
 TRIED: Final = 4096
 """Largest size of an axis that is tried; what is said of larger ones goes on from these."""

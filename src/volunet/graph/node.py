@@ -90,15 +90,26 @@ class Node:
             raise self.fault(f"input {index} is missing")
         return tensor
 
+    def count(self, name: str, default: int) -> int:
+        """An attribute that is a number of things, at least one."""
+        value = self.integer(name, default)
+        if value < 1:
+            raise self.fault(f"attribute {name} is {value}, not at least 1")
+        return value
+
     def has(self, index: int) -> bool:
         """Whether an optional input is given."""
         return index < len(self.inputs) and self.inputs[index] is not None
 
-    def shape(self, index: int = 0) -> Shape:
+    def shape(self, index: int = 0, *, at_least: int = 0) -> Shape:
         """Sizes of an input.
 
+        Args:
+            index: Which input.
+            at_least: Axes that it has at least.
+
         Raises:
-            ShapeError: They are not known.
+            ShapeError: They are not known, or too few.
         """
         shape = self.input(index).shape
         if shape is None:
@@ -107,6 +118,10 @@ class Node:
                 f"the number of axes of input '{self.input(index).name}' is not known",
                 "Sizes follow from the model's input and the operators before.",
                 "Export the model with the shapes of its inputs.",
+            )
+        if len(shape) < at_least:
+            raise self.fault(
+                f"input '{self.input(index).name}' has {len(shape)} axes, not at least {at_least}"
             )
         return shape
 

@@ -115,6 +115,8 @@ def _read(node: Node, index: int, field: Field | None) -> Field | None:
     step = read.span.step
     first = int(field.first / step)
     slices = np.arange(first, int((field.first + count) / step))
+    if not slices.size:
+        return WHOLE
     start, stop = _needs(read.span, slices)
     low, high = np.full(len(slices), _NEVER), np.full(len(slices), -_NEVER)
     for tap in range(int((stop - start).max())):

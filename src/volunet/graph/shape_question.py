@@ -15,10 +15,10 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from volunet.errors import ShapeError
+from volunet.graph.evaluation import evaluate
 from volunet.graph.operators.conv_transpose import TRANSPOSED_FORMULA, AxisTransposed
 from volunet.graph.operators.resize import RESIZE_FORMULA, resized
 from volunet.graph.operators.windows import CEIL_FORMULA, WINDOW_FORMULA, AxisWindow
-from volunet.graph.sizes import evaluate
 
 OperatorName = Literal["conv", "conv-transpose", "max-pool", "avg-pool", "resize"]
 

@@ -13,10 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final, TypeAlias
 
 Size: TypeAlias = "int | Expression"
 
@@ -39,7 +36,7 @@ class Atom:
         arguments: The function's arguments.
     """
 
-    __slots__ = ("arguments", "depth", "digest", "kind", "length", "name", "symbols")
+    __slots__ = ("arguments", "depth", "digest", "kind", "largest", "length", "name", "symbols")
 
     def __init__(self, kind: str, name: str = "", arguments: tuple[Expression, ...] = ()) -> None:
         self.kind = kind
@@ -47,6 +44,7 @@ class Atom:
         self.arguments = arguments
         self.length: int = 1 + sum(argument.length for argument in arguments)
         self.depth: int = max((argument.depth + 1 for argument in arguments), default=0)
+        self.largest: int = max((argument.largest for argument in arguments), default=1)
         names = {name} if kind == "symbol" else set()
         self.symbols: frozenset[str] = frozenset(names).union(*(a.symbols for a in arguments))
         self.digest: str = _digest(kind, name, *(argument.digest for argument in arguments))
@@ -70,7 +68,7 @@ class Atom:
 class Expression:
     """A formula in its normal form: monomials and their coefficients, constants included."""
 
-    __slots__ = ("depth", "digest", "length", "symbols", "terms")
+    __slots__ = ("depth", "digest", "largest", "length", "symbols", "terms")
 
     def __init__(self, terms: Mapping[_Monomial, Fraction]) -> None:
         kept = {monomial: value for monomial, value in terms.items() if value}
@@ -78,6 +76,8 @@ class Expression:
         atoms = [atom for monomial in self.terms for atom in monomial]
         self.length: int = len(self.terms) + sum(atom.length for atom in atoms)
         self.depth: int = max((atom.depth for atom in atoms), default=0)
+        numbers = [n for v in self.terms.values() for n in (abs(v.numerator), v.denominator)]
+        self.largest: int = max([1, *numbers, *(atom.largest for atom in atoms)])
         self.symbols: frozenset[str] = frozenset().union(*(atom.symbols for atom in atoms))
         parts = (
             f"{value}:{'.'.join(atom.digest for atom in monomial)}"
@@ -93,7 +93,7 @@ class Expression:
 
     def __add__(self, other: Size | Fraction) -> Size:
         terms = dict(self.terms)
-        for monomial, value in _expression(other).terms.items():
+        for monomial, value in expression_of(other).terms.items():
             terms[monomial] = terms.get(monomial, Fraction(0)) + value
         return _size(terms)
 
@@ -107,12 +107,12 @@ class Expression:
         return self.__add__(other * -1)
 
     def __rsub__(self, other: int | Fraction) -> Size:
-        return _expression(self * -1) + other
+        return expression_of(self * -1) + other
 
     def __mul__(self, other: Size | Fraction) -> Size:
         terms: dict[_Monomial, Fraction] = {}
         for left, a in self.terms.items():
-            for right, b in _expression(other).terms.items():
+            for right, b in expression_of(other).terms.items():
                 monomial = tuple(sorted((*left, *right)))
                 terms[monomial] = terms.get(monomial, Fraction(0)) + a * b
         return _size(terms)
@@ -123,12 +123,12 @@ class Expression:
     @property
     def is_whole(self) -> bool:
         """Whether it is a whole number for all values of its symbols, as its form shows."""
-        return _denominator(self) == 1
+        return common_denominator(self) == 1
 
     def __str__(self) -> str:
         if self.length > _LONGEST_TEXT:
             return f"f({', '.join(sorted(self.symbols))})"
-        denominator = _denominator(self)
+        denominator = common_denominator(self)
         text = ""
         for monomial, value in self.terms.items():
             whole = abs(value * denominator)
@@ -187,18 +187,18 @@ def floor(size: Size | Fraction) -> Size:
     if set(inner.terms) <= {_ONE}:
         return _size(whole) + math.floor(inner.terms.get(_ONE, Fraction(0)))
     if next(iter(inner.terms.values())) < 0:
-        up = 1 - Fraction(1, _denominator(inner))
-        return _size(whole) - floor(_expression(inner * -1) + up)
+        up = 1 - Fraction(1, common_denominator(inner))
+        return _size(whole) - floor(expression_of(inner * -1) + up)
     return _size(whole) + Expression({(Atom("floor", arguments=(inner,)),): Fraction(1)})
 
 
 def _unnest(inner: Expression) -> Expression:
     """⌊(⌊x⌋ + m)/n⌋ = ⌊(x + m)/n⌋ for every whole m: open such a floor within a floor."""
-    denominator = _denominator(inner)
+    denominator = common_denominator(inner)
     for monomial, value in inner.terms.items():
         if len(monomial) == 1 and monomial[0].kind == "floor" and value == Fraction(1, denominator):
             others = {m: v for m, v in inner.terms.items() if m != monomial}
-            opened = _expression(Expression(others) + monomial[0].arguments[0] * value)
+            opened = expression_of(Expression(others) + monomial[0].arguments[0] * value)
             whole = {m: v for m, v in opened.terms.items() if v.denominator == 1 and m != _ONE}
             if not whole and 0 <= opened.terms.get(_ONE, Fraction(0)) < 1:
                 return _unnest(opened)
@@ -222,7 +222,7 @@ def truncate_div(size: Size, divisor: Size) -> Size | None:
         return None
     if lower_bound(size) >= 0:
         return floor_div(size, divisor)
-    quotient = _expression(size * Fraction(1, divisor))
+    quotient = expression_of(size * Fraction(1, divisor))
     return Expression({(Atom("trunc", arguments=(quotient,)),): Fraction(1)})
 
 
@@ -236,7 +236,7 @@ def divide_exactly(size: Size, divisor: Size) -> Size | None:
     """
     if divisor == 0:
         return None
-    a, b = _expression(size), _expression(divisor)
+    a, b = expression_of(size), expression_of(divisor)
     if not a.terms:
         return 0
     (lead, value), *_ = b.terms.items()
@@ -247,7 +247,7 @@ def divide_exactly(size: Size, divisor: Size) -> Size | None:
             return None
         left.remove(atom)
     quotient = Expression({tuple(left): first_value / value})
-    rest = _expression(a - quotient * _size(b.terms))
+    rest = expression_of(a - quotient * _size(b.terms))
     if rest.terms:
         if len(rest.terms) >= len(a.terms):
             return None
@@ -257,7 +257,7 @@ def divide_exactly(size: Size, divisor: Size) -> Size | None:
 
 
 def _whole(size: Size) -> Size | None:
-    return size if _denominator(_expression(size)) == 1 else None
+    return size if common_denominator(expression_of(size)) == 1 else None
 
 
 def maximum(left: Size, right: Size) -> Size:
@@ -283,7 +283,9 @@ def minimum(left: Size, right: Size) -> Size:
 
 
 def _extreme(kind: str, left: Size, right: Size) -> Expression:
-    both = sorted((_expression(left), _expression(right)), key=lambda e: (len(e.symbols), e.digest))
+    both = sorted(
+        (expression_of(left), expression_of(right)), key=lambda e: (len(e.symbols), e.digest)
+    )
     return Expression({(Atom(kind, arguments=tuple(both)),): Fraction(1)})
 
 
@@ -296,7 +298,7 @@ def lower_bound(size: Size) -> Fraction | float:
         >>> print(lower_bound(maximum(d, 4) - minimum(d, 3)))
         1
     """
-    expression = _expression(size)
+    expression = expression_of(size)
     if expression.depth > _DEEPEST:
         return -math.inf
     bound = _bound(expression, _MOST_SPLITS)
@@ -325,10 +327,10 @@ def _bound(expression: Expression, splits: int) -> Fraction | float:
         others = Expression({m: v for m, v in expression.terms.items() if m != monomial})
         if atom.kind == "floor":
             (argument,) = atom.arguments
-            loss = Fraction(0) if value < 0 else 1 - Fraction(1, _denominator(argument))
-            return _bound(_expression(others + argument * value), splits) - value * loss
+            loss = Fraction(0) if value < 0 else 1 - Fraction(1, common_denominator(argument))
+            return _bound(expression_of(others + argument * value), splits) - value * loss
         if splits:
-            bounds = [_bound(_expression(others + a * value), splits - 1) for a in atom.arguments]
+            bounds = [_bound(expression_of(others + a * value), splits - 1) for a in atom.arguments]
             return max(bounds) if (atom.kind == "max") == (value > 0) else min(bounds)
     bound: Fraction | float = Fraction(0)
     for monomial, value in expression.terms.items():
@@ -357,73 +359,6 @@ def symbols_of(size: Size) -> frozenset[str]:
     return frozenset() if isinstance(size, int) else size.symbols
 
 
-def evaluate(size: Size, values: Mapping[str, Any]) -> Any:
-    """The number that a size is, its symbols given; with arrays of numbers, an array.
-
-    Args:
-        size: A size.
-        values: For each symbol an int, or a NumPy array of int64.
-
-    Raises:
-        KeyError: A symbol has no value.
-
-    Example:
-        >>> evaluate(floor_div(symbol("d"), 2) * 2, {"d": 9})
-        8
-    """
-    if isinstance(size, int):
-        return size
-    done: dict[Atom, Any] = {}
-    for atom in sorted(_atoms(size), key=lambda atom: atom.depth):
-        done[atom] = _evaluate_atom(atom, values, done)
-    return _evaluate(size, done)
-
-
-def _atoms(size: Expression) -> set[Atom]:
-    """All atoms in a formula; by a list of what is left to do, since it may be deep."""
-    found: set[Atom] = set()
-    left = [size]
-    while left:
-        new = {atom for monomial in left.pop().terms for atom in monomial} - found
-        found |= new
-        left += [argument for atom in new for argument in atom.arguments]
-    return found
-
-
-def _evaluate(size: Expression, done: Mapping[Atom, Any]) -> Any:
-    numerator, denominator = _evaluate_quotient(size, done)
-    return numerator // denominator  # a size is whole: this division leaves nothing
-
-
-def _evaluate_quotient(size: Expression, done: Mapping[Atom, Any]) -> tuple[Any, int]:
-    denominator = _denominator(size)
-    total: Any = 0
-    for monomial, value in size.terms.items():
-        product: Any = int(value * denominator)
-        for atom in monomial:
-            product = product * done[atom]
-        total = total + product
-    return total, denominator
-
-
-def _evaluate_atom(atom: Atom, values: Mapping[str, Any], done: Mapping[Atom, Any]) -> Any:
-    if atom.kind == "symbol":
-        return values[atom.name]
-    if atom.kind in ("floor", "trunc"):
-        numerator, denominator = _evaluate_quotient(atom.arguments[0], done)
-        if atom.kind == "floor":
-            return numerator // denominator
-        return _sign(numerator) * (abs(numerator) // denominator)
-    left, right = (_evaluate(argument, done) for argument in atom.arguments)
-    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
-        return np.maximum(left, right) if atom.kind == "max" else np.minimum(left, right)
-    return max(left, right) if atom.kind == "max" else min(left, right)
-
-
-def _sign(number: Any) -> Any:
-    return np.sign(number) if isinstance(number, np.ndarray) else (number > 0) - (number < 0)
-
-
 def product(sizes: Sequence[Size]) -> Size:
     """The product of sizes: the number of elements of a shape."""
     total: Size = 1
@@ -448,7 +383,8 @@ def _closed(text: str) -> bool:
     return True
 
 
-def _expression(value: Size | Fraction) -> Expression:
+def expression_of(value: Size | Fraction) -> Expression:
+    """A number as a formula."""
     return value if isinstance(value, Expression) else Expression({_ONE: Fraction(value)})
 
 
@@ -466,9 +402,6 @@ def _digest(*parts: str) -> str:
     return hashlib.blake2b("|".join(parts).encode(), digest_size=12).hexdigest()
 
 
-def _denominator(size: Expression) -> int:
+def common_denominator(size: Expression) -> int:
+    """The least number that makes every coefficient whole."""
     return math.lcm(*(value.denominator for value in size.terms.values()))
-
-
-Samples: TypeAlias = NDArray[np.int64]
-"""Sizes at which a formula is evaluated at once."""

@@ -19,10 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
+from volunet.graph.evaluation import evaluate
 from volunet.graph.network import Network, infer_sizes
 from volunet.graph.node import Node
 from volunet.graph.operators import OPERATORS, Source
-from volunet.graph.sizes import evaluate
 from volunet.graph.spans import TIE, Interpolated
 
 Array = NDArray[Any]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from volunet.graph.evaluation import evaluate
 from volunet.graph.operators import OPERATORS
 from volunet.graph.operators.arithmetic import ARITHMETIC
-from volunet.graph.sizes import evaluate
 from volunet.graph.tensors import Value
 
 OF_NUMBERS = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean")

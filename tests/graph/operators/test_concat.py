@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from volunet.graph.evaluation import evaluate
 from volunet.graph.operators import OPERATORS
-from volunet.graph.sizes import evaluate
 
 CONCAT = OPERATORS["Concat"]
 

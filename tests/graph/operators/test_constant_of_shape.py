@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from volunet.graph.sizes import evaluate
+from volunet.graph.evaluation import evaluate
 
 
 @pytest.mark.parametrize("shape", [[], [3], [2, 3], [9, 9]])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from volunet.graph.sizes import evaluate
+from volunet.graph.evaluation import evaluate
 
 
 @pytest.mark.parametrize(

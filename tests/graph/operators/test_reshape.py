@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from volunet.graph.evaluation import evaluate
 from volunet.graph.operators import OPERATORS
-from volunet.graph.sizes import evaluate
 
 RESHAPE = OPERATORS["Reshape"]
 

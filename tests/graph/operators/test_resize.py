@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from volunet.graph.evaluation import evaluate
 from volunet.graph.operators import OPERATORS
 from volunet.graph.operators.resize import resized, resized_in_float32
-from volunet.graph.sizes import evaluate, symbol
+from volunet.graph.sizes import symbol
 from volunet.graph.spans import Coordinates, Rounding
 
 RESIZE = OPERATORS["Resize"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from volunet.graph.sizes import evaluate
+from volunet.graph.evaluation import evaluate
 
 
 @pytest.mark.parametrize(

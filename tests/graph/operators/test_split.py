@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from volunet.graph.evaluation import evaluate
 from volunet.graph.operators import OPERATORS
-from volunet.graph.sizes import evaluate
 
 SPLIT = OPERATORS["Split"]
 

@@ -149,6 +149,8 @@ class Where(Arithmetic):
 
 def broadcast(node: Node, shapes: list[Shape]) -> Shape:
     """The common shape of several; what its sizes must fulfil is noted with the node."""
+    if not shapes:
+        raise node.fault("no inputs")
     rank = max(map(len, shapes))
     total: list[Size] = [1] * rank
     for index, shape in enumerate(shapes):

@@ -30,8 +30,10 @@ class BatchNormalization(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """The input's shape; running statistics, where asked for, have a number a channel."""
-        x = node.shape()
-        node.require("==", x[1], node.shape(1)[0], "channels of the input and of the scale")
+        x = node.shape(at_least=2)
+        node.require(
+            "==", x[1], node.shape(1, at_least=1)[0], "channels of the input and of the scale"
+        )
         outputs = [node.output(x)]
         for index in range(1, len(node.output_names)):
             outputs.append(node.output(node.shape(3), index=index, dtype=node.input(3).dtype))

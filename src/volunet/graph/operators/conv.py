@@ -24,8 +24,8 @@ class Conv(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """(N, C, …) and weights (K, C / group, …) → (N, K, …)."""
-        x, weight = node.shape(0), node.shape(1)
-        group = node.integer("group", 1)
+        x, weight = node.shape(0, at_least=3), node.shape(1, at_least=3)
+        group = node.count("group", 1)
         node.require(
             "==", x[1], weight[1] * group, "channels of the input and those of the weights"
         )
@@ -42,7 +42,7 @@ class Conv(Operator):
             return Read(0, Pointwise())
         if axis == 1:
             channels = node.numbers(index)[1]
-            depthwise = channels == node.integer("group", 1) == node.shape(1)[0]
+            depthwise = channels == node.count("group", 1) == node.shape(1)[0]
             return Read(1, Pointwise() if depthwise else Whole(channels))
         return Read(axis, conv_windows(node)[axis - 2].span())
 
@@ -65,7 +65,7 @@ class Conv(Operator):
             return None
         windows = conv_windows(node)
         weight = node.numbers(1)
-        group = node.integer("group", 1)
+        group = node.count("group", 1)
         arguments = [str(weight[1] * group), str(weight[0]), *window_arguments(windows)]
         pads = [(w.begin, w.end) for w in windows]
         call = "{module}({0})"

@@ -69,9 +69,9 @@ class ConvTranspose(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """(N, C, …) and weights (C, K / group, …) → (N, K, …)."""
-        x, weight = node.shape(0), node.shape(1)
+        x, weight = node.shape(0, at_least=3), node.shape(1, at_least=3)
         node.require("==", x[1], weight[0], "channels of the input and those of the weights")
-        group = node.integer("group", 1)
+        group = node.count("group", 1)
         each = floor_div(x[1], group)
         node.require("==", x[1], each * group, f"channels and {group} equal groups of them")
         sizes = [w.size(d) for w, d in zip(transposed_windows(node), x[2:], strict=True)]
@@ -81,7 +81,7 @@ class ConvTranspose(Operator):
         """A transposed window on a spatial axis."""
         if index > 0:
             # With groups the output has more channels than the weights' second axis is long.
-            grouped = node.integer("group", 1) > 1
+            grouped = node.count("group", 1) > 1
             return weight_read(node, index, axis, out_axis=-1 if grouped else 1)
         if axis == 0:
             return Read(0, Pointwise())
@@ -109,7 +109,7 @@ class ConvTranspose(Operator):
         if any(tensor is not None and tensor.is_data for tensor in node.inputs[1:]):
             return None
         weight = node.numbers(1)
-        group = node.integer("group", 1)
+        group = node.count("group", 1)
         arguments = [str(weight[0]), str(weight[1] * group)]
         for name, default in (
             ("kernel", 0), ("stride", 1), ("begin", 0), ("output_padding", 0), ("dilation", 1),

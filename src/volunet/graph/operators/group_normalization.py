@@ -28,10 +28,8 @@ class GroupNormalization(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """The input's shape."""
-        x, scale = node.shape(), node.shape(1)
-        groups = node.integer("num_groups", 0)
-        if groups < 1:
-            raise node.fault(f"num_groups is {groups}")
+        x, scale = node.shape(at_least=2), node.shape(1, at_least=1)
+        groups = node.count("num_groups", 0)
         each = floor_div(x[1], groups)
         node.require("==", x[1], each * groups, f"channels and {groups} equal groups of them")
         wanted = x[1] if node.opset >= 21 else groups
@@ -58,7 +56,7 @@ class GroupNormalization(Operator):
         channels = node.numbers()[1]
         if node.numbers(1) != (channels,):
             return None
-        arguments = [str(node.integer("num_groups", 1)), str(channels), *epsilon_argument(node)]
+        arguments = [str(node.count("num_groups", 1)), str(channels), *epsilon_argument(node)]
         return Source(
             "{module}({0})", f"nn.GroupNorm({', '.join(arguments)})", {"weight": 1, "bias": 2}
         )

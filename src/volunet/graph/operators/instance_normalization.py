@@ -27,8 +27,10 @@ class InstanceNormalization(Operator):
 
     def infer(self, node: Node) -> tuple[Tensor, ...]:
         """The input's shape."""
-        x = node.shape()
-        node.require("==", x[1], node.shape(1)[0], "channels of the input and of the scale")
+        x = node.shape(at_least=3)
+        node.require(
+            "==", x[1], node.shape(1, at_least=1)[0], "channels of the input and of the scale"
+        )
         return (node.output(x),)
 
     def reads(self, node: Node, index: int, axis: int) -> Read:

@@ -15,7 +15,7 @@ WINDOW_FORMULA: Final = (
 """Output size of a convolution or a pooling, of the numbers of `AxisWindow`."""
 
 CEIL_FORMULA: Final = "⌈({input} + {begin} + {end} − {dilation}·({kernel} − 1) − 1) / {stride}⌉ + 1"
-"""The same in ceil mode, before a last window that would lie in the padding alone is dropped."""
+"""The same in ceil mode, before a last window that would begin behind the input is dropped."""
 
 
 @dataclass(frozen=True)
