@@ -15,8 +15,9 @@ from volunet.graph.memory import ENGINE_MEMORY, predict_peak, weight_bytes
 from volunet.graph.network import CONTROL_FLOW, Network, infer_sizes
 from volunet.graph.node import Node
 from volunet.graph.operators import OPERATORS, Flops
+from volunet.graph.operators.operator import count_elements
 from volunet.graph.receptive_field import Field, find_fields
-from volunet.graph.sizes import Size, product, shape_text
+from volunet.graph.sizes import Size, shape_text
 from volunet.plan import Plan
 
 _USUAL: Final = {1: 1024, 2: 224, 3: 64}
@@ -275,8 +276,7 @@ def _parameters(node: Node, counted: set[str]) -> int:
         if tensor is None or tensor.is_data or tensor.name in counted:
             continue
         counted.add(tensor.name)
-        count = product(tensor.shape or ())
-        total += count if isinstance(count, int) else 0
+        total += count_elements(tensor.shape)
     return total
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Flops, Operator, Read, Source, positive_axis
-from volunet.graph.sizes import product
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Source,
+    count_elements,
+    positive_axis,
+)
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor
 
@@ -40,8 +46,7 @@ class ArgMax(Operator):
 
     def flops(self, node: Node) -> Flops:
         """A comparison for each element of the input."""
-        count = product(node.numbers())
-        return Flops(others=count if isinstance(count, int) else 0)
+        return Flops(others=count_elements(node.numbers()))
 
     def source(self, node: Node) -> Source | None:
         """``torch.argmax``."""

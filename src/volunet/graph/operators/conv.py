@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
+from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, count_elements
 from volunet.graph.operators.windows import AxisWindow, repeat, windows_of
-from volunet.graph.sizes import Size, floor_div, product
+from volunet.graph.sizes import Size, floor_div
 from volunet.graph.spans import Pointwise, Whole
-from volunet.graph.tensors import Shape, Tensor
+from volunet.graph.tensors import Tensor
 
 
 class Conv(Operator):
@@ -48,8 +48,8 @@ class Conv(Operator):
 
     def flops(self, node: Node) -> Flops:
         """2·N·K·(C / group)·kernel·output voxels, and one addition a voxel for the bias."""
-        out = _count(node.outputs[0].shape or ())
-        products = 2 * out * _count(node.shape(1)[1:])
+        out = count_elements(node.outputs[0].shape)
+        products = 2 * out * count_elements(node.shape(1)[1:])
         return Flops(products, out if node.has(2) else 0)
 
     def parameter_inputs(self, node: Node) -> tuple[int, ...]:
@@ -114,8 +114,3 @@ def window_arguments(windows: tuple[AxisWindow, ...]) -> list[str]:
 def _pad_list(windows: tuple[AxisWindow, ...]) -> list[Size]:
     """Padding in F.pad's order: the last axis first."""
     return [side for w in reversed(windows) for side in (w.begin, w.end)]
-
-
-def _count(shape: Shape) -> int:
-    count = product(shape)
-    return count if isinstance(count, int) else 0

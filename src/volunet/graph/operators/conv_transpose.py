@@ -7,9 +7,9 @@ from typing import Final
 
 from volunet.graph.node import Node
 from volunet.graph.operators.conv import weight_read
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
+from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, count_elements
 from volunet.graph.operators.windows import repeat
-from volunet.graph.sizes import Size, floor_div, maximum, product
+from volunet.graph.sizes import Size, floor_div, maximum
 from volunet.graph.spans import Pointwise, TransposedWindow, Whole
 from volunet.graph.tensors import Tensor
 
@@ -91,8 +91,8 @@ class ConvTranspose(Operator):
 
     def flops(self, node: Node) -> Flops:
         """2·N·C·(K / group)·kernel·input voxels, and one addition a voxel for the bias."""
-        products = 2 * _count(node.numbers(0)) * _count(node.numbers(1)[1:])
-        return Flops(products, _count(node.outputs[0].shape or ()) if node.has(2) else 0)
+        products = 2 * count_elements(node.numbers(0)) * count_elements(node.numbers(1)[1:])
+        return Flops(products, count_elements(node.outputs[0].shape) if node.has(2) else 0)
 
     def parameter_inputs(self, node: Node) -> tuple[int, ...]:
         """Weights and bias."""
@@ -180,8 +180,3 @@ def transposed_windows(node: Node) -> tuple[AxisTransposed, ...]:
             AxisTransposed(plain.kernel, plain.stride, plain.dilation, begin, end, paddings[axis])
         )
     return tuple(windows)
-
-
-def _count(shape: tuple[Size, ...]) -> int:
-    count = product(shape)
-    return count if isinstance(count, int) else 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
-from volunet.graph.sizes import product
+from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, count_elements
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor
 
@@ -35,8 +34,7 @@ class GlobalPool(Operator):
 
     def flops(self, node: Node) -> Flops:
         """One operation for each element of the input."""
-        count = product(node.numbers())
-        return Flops(others=count if isinstance(count, int) else 0)
+        return Flops(others=count_elements(node.numbers()))
 
     def source(self, node: Node) -> Source | None:
         """``nn.AdaptiveAvgPool3d(1)``."""

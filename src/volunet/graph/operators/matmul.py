@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from volunet.graph.node import Node
 from volunet.graph.operators.arithmetic import broadcast
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
-from volunet.graph.sizes import product
+from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, count_elements
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor
 
@@ -46,8 +45,7 @@ class MatMul(Operator):
 
     def flops(self, node: Node) -> Flops:
         """2·K for each element of the output."""
-        count = product(node.outputs[0].shape or ())
-        return Flops(2 * count * node.numbers(0)[-1]) if isinstance(count, int) else Flops()
+        return Flops(2 * count_elements(node.outputs[0].shape) * node.numbers(0)[-1])
 
     def parameter_inputs(self, node: Node) -> tuple[int, ...]:
         """Whichever is a constant."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from volunet.graph.node import Node
-from volunet.graph.sizes import Size, product
+from volunet.graph.sizes import product
 from volunet.graph.spans import Pointwise, Span
-from volunet.graph.tensors import Tensor
+from volunet.graph.tensors import Shape, Tensor
 
 Role = Literal[
     "input", "convolution", "activation", "pooling", "normalisation", "fully connected", "skip",
@@ -116,11 +116,15 @@ class Operator(ABC):
         return None
 
 
+def count_elements(shape: Shape | None) -> int:
+    """Elements of a shape whose sizes are numbers; 0 of one that is not known or a formula."""
+    count = 0 if shape is None else product(shape)
+    return count if isinstance(count, int) else 0
+
+
 def element_flops(node: Node, each: int) -> Flops:
     """A number of operations for each element of the first output."""
-    shape = node.outputs[0].shape
-    count: Size = 0 if shape is None else product(shape)
-    return Flops(others=each * count if isinstance(count, int) else 0)
+    return Flops(others=each * count_elements(node.outputs[0].shape))
 
 
 def positive_axis(node: Node, axis: int, rank: int) -> int:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from volunet.errors import ShapeError
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, positive_axis
-from volunet.graph.sizes import product
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    Source,
+    count_elements,
+    positive_axis,
+)
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor, Value
 
@@ -56,8 +63,7 @@ class Reduce(Operator):
 
     def flops(self, node: Node) -> Flops:
         """One operation for each element of the input."""
-        count = product(node.numbers())
-        return Flops(others=count if isinstance(count, int) else 0)
+        return Flops(others=count_elements(node.numbers()))
 
     def source(self, node: Node) -> Source | None:
         """``torch.mean``."""
