@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
+
+from volunet.api.inspect import inspect
+from volunet.cli.inspection_table import layer_table
 
 
 @pytest.fixture
@@ -42,6 +47,20 @@ def test_the_table_and_the_totals(volunet, even_only):
     assert "Sizes that work: each axis a multiple of 2\n" in out
     assert "Parameters: 12 (48 B of weights and constants)\n" in out
     assert "One pass: 288 FLOP in convolutions and matrix products, 48 FLOP elsewhere" in out
+
+
+def test_a_narrow_terminal_loses_no_number(even_only):
+    report = inspect(even_only, (1024, 2048))
+    console = Console(width=60, record=True, file=io.StringIO())
+    console.print(layer_table(report, 60))
+    columns = zip(
+        *(line.strip("│").split("│") for line in console.export_text().splitlines() if "│" in line),
+        strict=True,
+    )
+    text = ["".join(cell.strip() for cell in column) for column in columns]
+    assert "1×1×512×1024" in text[2]
+    assert "1×4×1024×2048" in text[2]
+    assert "…" not in "".join(text[1:])
 
 
 def test_a_size_that_breaks_is_told_and_exits_1(volunet, even_only):

@@ -35,7 +35,7 @@ def inspect(
     if not to_stdout:
         width = None if sys.stdout.isatty() else WIDE
         console = Console(width=width)
-        console.print(layer_table(report))
+        console.print(layer_table(report, console.width))
         for line in summary_lines(report):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     write_json(json_file, report.to_json())

@@ -9,23 +9,30 @@ from rich.table import Table
 
 from volunet.graph.inspection import Inspection, Layer
 
+_SHORTEST_NAME, _LONGEST_NAME, _OTHER_COLUMNS = 12, 36, 115
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def layer_table(report: Inspection) -> Table:
-    """The layers, in order."""
+def layer_table(report: Inspection, width: int) -> Table:
+    """The layers, in order.
+
+    Args:
+        report: The inspection.
+        width: Columns of the terminal. Long names are shortened; numbers go on in the next line.
+    """
     size = "×".join(map(str, report.input_size))
     table = Table(title=f"{escape(report.model)} at {size}", title_justify="left")
-    table.add_column("name", overflow="ellipsis", max_width=36, no_wrap=True)
-    table.add_column("operator", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("kernel", no_wrap=True)
-    table.add_column("field (voxels)", justify="right", no_wrap=True)
+    name_width = max(_SHORTEST_NAME, min(_LONGEST_NAME, width - _OTHER_COLUMNS))
+    table.add_column("name", overflow="ellipsis", max_width=name_width, no_wrap=True)
+    table.add_column("operator", overflow="fold")
+    table.add_column("size", justify="right", overflow="fold")
+    table.add_column("kernel", overflow="fold")
+    table.add_column("field (voxels)", justify="right", overflow="fold")
     in_mm = any(layer.receptive_field_mm for layer in report.layers)
     if in_mm:
-        table.add_column("field (mm)", justify="right", no_wrap=True)
+        table.add_column("field (mm)", justify="right", overflow="fold")
     for name in ("parameters", "FLOP", "bytes"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     for layer in report.layers:
         field = _field(layer.receptive_field)
         table.add_row(
