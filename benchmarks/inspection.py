@@ -5,7 +5,7 @@ On the notes' network (`volunet.nets.notes_plan(1, 1)`, 32 to 512 channels, fres
 - parameters and FLOPs at 1×1×224×144×144, beside PyTorch's own count;
 - the predicted peak memory of a pass at three sizes, beside the measured highest resident set above
   that before the model was loaded, each engine and size in a process of its own. The numbers in
-  `volunet.graph.memory` were set at other sizes (64³ to 128×160×144) and with other networks;
+  `volunet.graph.memory` were set at other sizes (64³ to 128×160×144), on this network and others;
 - the receptive field of every phase of the output and of both ends, on each axis, beside the
   gradient's support. For the gradient every weight is positive and each max pooling an average
   pooling of the same window: a maximum's gradient shows one voxel of its window only;
@@ -15,7 +15,8 @@ The memory of other networks, MONAI's among them, stands in a second table.
 
     python benchmarks/inspection.py --output benchmarks/results/inspection.md
 
-takes about 10 minutes and 5 GB on 2 cores and needs no data.
+takes about 5 minutes and 5 GB on 2 cores and needs no data. (A script called inspect.py would stand
+before Python's own module of that name.)
 """
 
 from __future__ import annotations
