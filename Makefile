@@ -22,16 +22,19 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 # pytest comes last, so that its summary is the last line; a failed check fails the target too. It
-# runs in two processes: what loads engines and trains, native libraries and signal handlers with it,
-# keeps apart from the rest. In one process a run has once ended in a segmentation fault.
-ENGINE_TESTS := tests/api tests/cli tests/exporting tests/inference tests/training tests/viewer
+# runs in three processes: what loads engines, what trains, and the rest, each with native libraries
+# and signal handlers of its own. Runs that train behind engines in one process have ended in
+# segmentation faults now and then.
+ENGINE_TESTS := tests/api tests/cli tests/exporting tests/inference tests/viewer
+TRAINING_TESTS := tests/training
 test: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest $(ENGINE_TESTS:%=--ignore=%)
+	$(BIN)/python -m pytest $(ENGINE_TESTS:%=--ignore=%) $(TRAINING_TESTS:%=--ignore=%)
 	$(BIN)/python -m pytest $(ENGINE_TESTS)
+	$(BIN)/python -m pytest $(TRAINING_TESTS)
 
 clean:
 	rm -rf $(VENV) volunet-demo

@@ -96,7 +96,7 @@ def test_unknown_operators_are_listed_and_exit_1(volunet, even_only):
     onnx.save(proto, even_only)
     status, out, _ = volunet("inspect", even_only, "--size", "8")
     assert status == 1
-    assert "Operators that are not known: 1\n  Mystery 'odd' (no rule)\n" in out
+    assert "Operators that are not known: 1\n  com.example.Mystery 'odd' (no rule)\n" in out
     assert "│ double" in out
 
 

@@ -177,7 +177,7 @@ def test_unknown_operators_are_all_listed(make_model: Make) -> None:
     report = inspect_model(make_model(nodes, (1, 1, "l"), weights), "m", size=(9,))
     assert report.unsupported == (
         "If 'branch' (control flow is not supported)",
-        "Mystery 'odd' (no rule)",
+        "com.example.Mystery 'odd' (no rule)",
     )
     assert not report.complete
     assert report.sizes == "l: any size from 3 up as far as is known"

@@ -53,7 +53,7 @@ def test_a_size_that_the_file_fixes_is_kept(two_levels: Make) -> None:
     with pytest.raises(ShapeError) as caught:
         infer_sizes(model, "m.onnx", (6, 6, 4))
     assert str(caught.value).startswith(
-        "m.onnx: input 'x' is 1×1×8×?×4, fixed at 8 on axis 2; asked for 6."
+        "m.onnx: input 'x' is 1×1×8×h×4, fixed at 8 on axis 2; asked for 6."
     )
 
 

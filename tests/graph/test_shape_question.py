@@ -145,7 +145,7 @@ def test_notes_upsampling_doubles_every_size():
 
 @given(questions(alike=False))
 @example(ShapeQuestion("max-pool", (AxisSetting(4, stride=2, ceil=True),)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True)
 def test_printed_formula_gives_the_size(question):
     for index in range(len(question.axes)):
         text, _, size = question.equation(index).rpartition(" = ")
@@ -157,7 +157,7 @@ def test_printed_formula_gives_the_size(question):
 
 
 @given(questions(operators=("max-pool", "avg-pool"), alike=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 def test_ceil_mode_drops_at_most_the_last_window(question):
     axes = tuple(replace(axis, ceil=True) for axis in question.axes)
     question = tamed(replace(question, axes=axes))
@@ -183,7 +183,7 @@ def test_formula_is_the_operators_own(operator, axis, formula):
 
 
 @given(questions(operators=WINDOWS))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_sizes_are_pytorch_s(question):
     question = tamed(without_dilation(question))
     assume(not refused(question) and not refused_in_3d(question))
@@ -191,11 +191,12 @@ def test_sizes_are_pytorch_s(question):
 
 
 @given(questions(operators=WINDOWS, largest=7))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_refusals_are_pytorch_s(question):
     """On real, small tensors: on meta ones PyTorch does not check output padding."""
     question = without_dilation(question)
-    message = r"padding|pad should|[Oo]utput size|Kernel size|smaller than kernel"
+    # The last is oneDNN's word for an answer without voxels.
+    message = r"padding|pad should|[Oo]utput size|Kernel size|smaller than kernel|descriptor"
     if refused(question) or refused_in_3d(question):
         with pytest.raises(RuntimeError, match=message):
             in_pytorch(question, "cpu")
@@ -206,7 +207,7 @@ def test_refusals_are_pytorch_s(question):
 @given(st.integers(1, 400), st.integers(1, 999))
 @example(100, 29)  # 100·0.29 is 28.999999999999996
 @example(10, 70)  # 0.7 is a little less in float32 and in float64
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_resize_by_a_scale_is_pytorch_s_or_says_so(d, hundredths):
     axis = AxisSetting(d, scale=hundredths / 100)
     question = ShapeQuestion("resize", (axis,))

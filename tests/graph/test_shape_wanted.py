@@ -81,7 +81,7 @@ wants = st.lists(st.integers(1, 60), min_size=3, max_size=3)
 
 
 @given(questions(), wants, st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True)
 def test_every_suggestion_gives_the_wanted_size(question, numbers, alike):
     want = tuple(numbers[0] if alike else n for n in numbers[: len(question.axes)])
     wanted = plan_wanted(question, want)
@@ -137,7 +137,7 @@ def flipped(question):
 @example(ShapeQuestion("conv-transpose", (AxisSetting(9, 2, 2, 2, 1, 1),)), 18)
 @example(ShapeQuestion("conv-transpose", (AxisSetting(9, 2, 2),)), 25)
 @example(ShapeQuestion("max-pool", (AxisSetting(9, 2, 2),)), 20)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 def test_nothing_is_missed(question, want):
     """On one axis, against trying everything."""
     assume(question.operator != "resize")

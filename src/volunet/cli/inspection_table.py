@@ -37,10 +37,10 @@ def layer_table(report: Inspection, width: int) -> Table:
         field = _field(layer.receptive_field)
         table.add_row(
             escape(layer.name),
-            layer.operator,
+            escape(layer.operator),
             "?" if layer.size is None else "×".join(map(str, layer.size)),
             layer.kernel,
-            "?" if layer.size is None else field,
+            field,
             *((_field_mm(layer),) if in_mm else ()),
             f"{layer.parameters:,}" if layer.parameters else "",
             _amount(layer.flops + layer.other_flops) if layer.flops + layer.other_flops else "",
@@ -83,7 +83,9 @@ def summary_lines(report: Inspection) -> Iterator[str]:
         yield report.mend
 
 
-def _field(field: Sequence[int | None]) -> str:
+def _field(field: Sequence[int | None] | None) -> str:
+    if field is None:
+        return "?"
     texts = ["all" if size is None else str(size) for size in field]
     return texts[0] if len(set(texts)) == 1 else "×".join(texts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ class Layer:
         formula: The same for an input of any size.
         kernel: Its kernel, empty where it has none.
         receptive_field: Voxels of the input, on each spatial axis, that one of its voxels depends
-            on; None on an axis that it depends on as a whole.
+            on; None on an axis that it depends on as a whole. None for all: not known.
         receptive_field_mm: The same in mm, where the voxels' spacing is known.
         parameters: Learned numbers; those that an earlier layer has already are not counted again.
         flops: In convolutions and matrix products, 2 a multiply-add.
@@ -50,7 +50,7 @@ class Layer:
     size: tuple[int, ...] | None
     formula: str
     kernel: str
-    receptive_field: tuple[int | None, ...]
+    receptive_field: tuple[int | None, ...] | None
     receptive_field_mm: tuple[float | None, ...] | None
     parameters: int
     flops: int
@@ -167,8 +167,10 @@ def network_at(
         ShapeError: The size contradicts one that is fixed in the file, or has other axes.
     """
     symbolic = infer_sizes(model, where)
-    chosen = _on_every_axis(size, symbolic) if size else choose_size(symbolic, plan)
-    return infer_sizes(model, where, chosen), symbolic
+    limits = find_limits(symbolic)
+    chosen = _on_every_axis(size, symbolic) if size else choose_size(symbolic, limits, plan)
+    others = {a.axis: a.nearest(1) or 1 for a in limits.axes if not a.spatial}
+    return infer_sizes(model, where, chosen, others), symbolic
 
 
 def describe_failure(network: Network, symbolic: Network) -> tuple[str, str]:
@@ -180,30 +182,36 @@ def describe_failure(network: Network, symbolic: Network) -> tuple[str, str]:
     """
     if not network.failures:
         return "", ""
-    return _failure_text(network, symbolic), _mend(network, find_limits(symbolic))
+    return _failure_text(network, symbolic), _mend(network, symbolic)
 
 
-def choose_size(symbolic: Network, plan: Plan | None) -> tuple[int, ...]:
+def choose_size(symbolic: Network, limits: Limits, plan: Plan | None) -> tuple[int, ...]:
     """A size to inspect at: the plan's median or a usual one, from there up one that passes."""
-    limits = find_limits(symbolic)
     spatial = _spatial(symbolic)
-    usual = _USUAL.get(len(spatial), 1)
-    wanted = [usual] * len(spatial)
+    wanted = (_USUAL.get(len(spatial), 1),) * len(spatial)
     if plan is not None and plan.fingerprint is not None and len(spatial) == len(plan.patch_size):
-        wanted = list(plan.fingerprint.median_size)
-    open_axes = [axis for axis, size in enumerate(spatial) if not isinstance(size, int)]
-    names = [limit.axis for limit in limits.axes]
-    known = [axis for axis in open_axes if str(spatial[axis]) in names]
-    if known and len(names) == len(known):
-        least = [1] * len(known)
-        nearest = nearest_size(limits, [wanted[axis] for axis in known]) or nearest_size(
-            limits, least
-        )
-        for axis, found in zip(known, nearest or (), strict=False):
-            wanted[axis] = found
-    return tuple(
-        size if isinstance(size, int) else want for size, want in zip(spatial, wanted, strict=True)
+        wanted = plan.fingerprint.median_size
+    return (
+        _passing(spatial, limits, wanted)
+        or _passing(spatial, limits, (1,) * len(spatial))
+        or (_with_open(spatial, dict(zip(map(str, spatial), wanted, strict=True))))
     )
+
+
+def _passing(
+    spatial: tuple[Size, ...], limits: Limits, wanted: Sequence[int]
+) -> tuple[int, ...] | None:
+    """The size that passes, on no open axis below a wanted one; None where none is known."""
+    least = dict(zip(map(str, spatial), wanted, strict=True))
+    nearest = nearest_size(limits, [least[limit.axis] for limit in limits.spatial])
+    if nearest is None:
+        return None
+    names = [limit.axis for limit in limits.spatial]
+    return _with_open(spatial, dict(zip(names, nearest, strict=True)))
+
+
+def _with_open(spatial: tuple[Size, ...], numbers: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(size if isinstance(size, int) else numbers[str(size)] for size in spatial)
 
 
 def _on_every_axis(size: Sequence[int], network: Network) -> tuple[int, ...]:
@@ -211,13 +219,13 @@ def _on_every_axis(size: Sequence[int], network: Network) -> tuple[int, ...]:
     axes = len(_spatial(network))
     if len(size) == 1:
         return (size[0],) * axes
-    if len(size) != axes:
+    if len(size) not in (axes, axes + 2):
         raise ShapeError(
             network.where,
             f"a size of {len(size)} axes, {shape_text(tuple(size))}, for an input of "
             f"{shape_text(network.inputs[0].shape or ())}",
-            f"One number, or one for each of its {axes} spatial axes.",
-            "Batch and channels are not part of the size.",
+            f"One number, or one for each of its {axes} spatial axes, those behind the first two.",
+            "Where channels come last, name all axes: batch, sizes, channels.",
         )
     return tuple(size)
 
@@ -227,20 +235,24 @@ def _layers(
 ) -> tuple[Layer, ...]:
     axes = range(2, 2 + len(_spatial(network)))
     fields = [find_fields(network, axis) for axis in axes]
-    formulas = {node.name: node.outputs[0].shape for node in symbolic.nodes if node.outputs}
+    formulas = {
+        id(node): other.outputs[0].shape
+        for node, other in zip(network.nodes, symbolic.nodes, strict=True)
+        if other.outputs
+    }
     counted: set[str] = set()
     layers = []
     for node in network.data_nodes:
         known = node.op_type in OPERATORS and bool(_numbers(node.outputs[0].shape) is not None)
         flops = OPERATORS[node.op_type].flops(node) if known else Flops()
-        field = tuple(_field_size(of_axis, node) for of_axis in fields)
+        field = _field_of(fields, node)
         layers.append(
             Layer(
                 name=node.name,
                 operator=node.op_type,
                 role=OPERATORS[node.op_type].role_in(node) if known else "other",
                 size=_numbers(node.outputs[0].shape),
-                formula=_formula(formulas.get(node.name)),
+                formula=_formula(formulas.get(id(node))),
                 kernel=dict(details(node)).get("kernel", ""),
                 receptive_field=field,
                 receptive_field_mm=_in_mm(field, spacing_mm),
@@ -253,15 +265,20 @@ def _layers(
     return tuple(layers)
 
 
-def _field_size(fields: dict[str, Field | None], node: Node) -> int | None:
-    field = fields.get(node.outputs[0].name)
-    return None if field is None else field.size
+def _field_of(
+    fields: Sequence[dict[str, Field | None]], node: Node
+) -> tuple[int | None, ...] | None:
+    name = node.outputs[0].name
+    if not all(name in of_axis for of_axis in fields):
+        return None
+    found = [of_axis[name] for of_axis in fields]
+    return tuple(None if field is None else field.size for field in found)
 
 
 def _in_mm(
-    field: tuple[int | None, ...], spacing_mm: tuple[float, ...] | None
+    field: tuple[int | None, ...] | None, spacing_mm: tuple[float, ...] | None
 ) -> tuple[float | None, ...] | None:
-    if spacing_mm is None or len(spacing_mm) != len(field):
+    if field is None or spacing_mm is None or len(spacing_mm) != len(field):
         return None
     pairs = zip(field, spacing_mm, strict=True)
     return tuple(None if voxels is None else voxels * mm for voxels, mm in pairs)
@@ -300,9 +317,12 @@ def _failure_text(network: Network, symbolic: Network) -> str:
     failure = network.failures[0]
     text = str(failure)
     rule = failure.requirement
-    for node, formula in symbolic.requirements:
-        if rule is not None and node.name == failure.node.name and formula.reason == rule.reason:
-            return f"{text} ({_relation(formula.left, formula.right)})"
+    for node, other in zip(network.nodes, symbolic.nodes, strict=True):
+        if node is not failure.node or rule is None:
+            continue
+        for formula in other.requirements:
+            if formula.reason == rule.reason:
+                return f"{text} ({_relation(formula.left, formula.right)})"
     return text
 
 
@@ -310,17 +330,18 @@ def _relation(left: Size, right: Size) -> str:
     return f"{left} and {right}" if right != 1 else f"{left}"
 
 
-def _mend(network: Network, limits: Limits) -> str:
-    spatial = _numbers(_spatial(network)) or ()
+def _mend(network: Network, symbolic: Network) -> str:
+    limits = find_limits(symbolic)
     if limits.never:
         return "No size passes this node: the file contradicts itself. Export the model again."
-    if limits.unknown or len(limits.axes) != len(spatial):
+    if limits.unknown or not limits.spatial:
         return "Try another --size, or export the model with dynamic axes."
-    nearest = nearest_size(limits, spatial)
-    if nearest is None:
+    here = _numbers(_spatial(network)) or ()
+    better = _passing(_spatial(symbolic), limits, here)
+    if better is None or better == here:
         return f"Sizes that work: {limits.text}."
     return (
-        f"Sizes that work: {limits.text}. Pad the input to {shape_text(nearest)} and crop the "
+        f"Sizes that work: {limits.text}. Pad the input to {shape_text(better)} and crop the "
         "answer; or have the padding in the graph, as volunet's networks do (alignment pad_input)."
     )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from volunet.graph.evaluation import evaluate
 from volunet.graph.network import Failure, Network
 from volunet.graph.node import Node, Requirement
-from volunet.graph.sizes import Expression, symbols_of
+from volunet.graph.sizes import Expression, Size, symbols_of
 
 TRIED: Final = 4096
 """Largest size of an axis that is tried; what is said of larger ones goes on from these."""
@@ -34,12 +34,14 @@ class AxisLimit:
 
     Attributes:
         axis: The axis' symbol, such as ``d``.
+        spatial: Whether it is a spatial axis of the first input, which a size names.
         text: The sizes in words: ``any size``, ``multiples of 16``.
         passes: At index d − 1 whether size d passes, up to `TRIED`.
         strictest: The node that the most sizes do not get through, and why; None where all do.
     """
 
     axis: str
+    spatial: bool
     text: str
     passes: Passes
     strictest: tuple[Node, Requirement] | None
@@ -57,7 +59,7 @@ class Limits:
     Attributes:
         axes: One limit for each axis that the file leaves open.
         joint: Requirements of several axes together, as ``d = h``, in words.
-        diagonal: The sizes that pass where all open axes have the same one.
+        diagonal: The sizes that pass where all open spatial axes have the same one.
         never: Nodes that no size gets through.
         unknown: Nodes whose sizes have no formula, so that these limits are not all.
     """
@@ -69,6 +71,11 @@ class Limits:
     unknown: tuple[Failure, ...]
 
     @property
+    def spatial(self) -> tuple[AxisLimit, ...]:
+        """The limits of the first input's spatial axes, in their order."""
+        return tuple(limit for limit in self.axes if limit.spatial)
+
+    @property
     def text(self) -> str:
         """All limits in words, for one line."""
         if self.never:
@@ -77,13 +84,16 @@ class Limits:
             return "not known"
         if not self.axes:
             return "only the one in the file"
-        texts = {limit.text for limit in self.axes}
-        if texts == {"any size"}:
-            words = "any size"
-        elif len(texts) == 1 and len(self.axes) > 1:
+        texts = {limit.text for limit in self.spatial}
+        told = [a for a in self.axes if not a.spatial and a.text != "any size"]
+        words = "any size"
+        if len(texts) == 1 and len(self.spatial) > 1 and texts != {words}:
             words = f"each axis {texts.pop()}"
-        else:
-            words = "; ".join(f"{limit.axis}: {limit.text}" for limit in self.axes)
+        elif texts - {words}:
+            told = [*self.spatial, *told]
+            words = ""
+        parts = [words, *(f"{limit.axis}: {limit.text}" for limit in told)]
+        words = "; ".join(part for part in parts if part)
         if not self.joint:
             return words
         return "; ".join([words, *self.joint, f"all axes the same: {in_words(self.diagonal)}"])
@@ -103,9 +113,10 @@ def find_limits(network: Network) -> Limits:
         if isinstance(size, Expression)
     ]
     names = list(dict.fromkeys(str(size) for size in symbols))
+    spatial = {str(size) for size in (network.inputs[0].shape or ())[2:]}
     passes = {name: np.ones(TRIED, dtype=bool) for name in names}
     strictest: dict[str, tuple[int, Node, Requirement]] = {}
-    joint: dict[str, None] = {}
+    joint: dict[frozenset[Size], str] = {}
     diagonal = np.ones(TRIED, dtype=bool)
     known: dict[Requirement, Passes] = {}
     for node, rule in network.requirements:
@@ -113,8 +124,9 @@ def find_limits(network: Network) -> Limits:
         if len(used) != 1:
             if used:
                 if rule.relation != ">=":  # a product below 1 has a factor that is told already
-                    joint[_words(rule)] = None
-                diagonal &= holds_at(rule, dict.fromkeys(used, sizes))
+                    joint.setdefault(frozenset((rule.left, rule.right)), _words(rule))
+                if used <= spatial:
+                    diagonal &= holds_at(rule, dict.fromkeys(used, sizes))
             continue
         (name,) = used
         if rule not in known:
@@ -127,12 +139,13 @@ def find_limits(network: Network) -> Limits:
     for name in names:
         found = strictest.get(name)
         why = None if found is None else found[1:]
-        limits.append(AxisLimit(name, in_words(passes[name]), passes[name], why))
-    for limit in limits:
-        diagonal &= limit.passes
+        words = in_words(passes[name])
+        limits.append(AxisLimit(name, name in spatial, words, passes[name], why))
+        if name in spatial:
+            diagonal &= passes[name]
     never = tuple(f for f in network.failures if f.requirement is not None)
     unknown = tuple(f for f in network.failures if f.requirement is None)
-    return Limits(tuple(limits), tuple(joint), diagonal, never, unknown)
+    return Limits(tuple(limits), tuple(joint.values()), diagonal, never, unknown)
 
 
 def holds_at(rule: Requirement, values: dict[str, NDArray[np.int64]]) -> Passes:
@@ -165,6 +178,8 @@ def in_words(passes: Passes) -> str:
         if start <= passes.size // 2 and residues:
             return _regular(period, sorted(residues), start, allowed)
     if len(allowed) == allowed[-1] - allowed[0] + 1:
+        if allowed[-1] == passes.size:
+            return f"any size from {allowed[0]} up"
         return f"{allowed[0]} to {allowed[-1]}" if len(allowed) > 1 else f"only {allowed[0]}"
     return f"only {_listed(allowed)}"
 
@@ -190,8 +205,8 @@ def _listed(numbers: Sequence[int] | NDArray[np.int64]) -> str:
 
 
 def _words(rule: Requirement) -> str:
-    sign = {"==": "=", ">=": "≥", "broadcast": "= (or one of them 1)"}[rule.relation]
-    return f"{rule.left} {sign} {rule.right}"
+    or_one = ", or one of them 1" if rule.relation == "broadcast" else ""
+    return f"{rule.left} = {rule.right}{or_one}"
 
 
 def nearest_size(limits: Limits, size: Sequence[int]) -> tuple[int, ...] | None:
@@ -199,13 +214,13 @@ def nearest_size(limits: Limits, size: Sequence[int]) -> tuple[int, ...] | None:
 
     Args:
         limits: The limits.
-        size: A size for each of their axes.
+        size: A size for each of their spatial axes.
     """
     if limits.never or limits.unknown:
         return None
     if limits.joint:
         here = [d for d in np.flatnonzero(limits.diagonal) + 1 if d >= max(size)]
         return (int(here[0]),) * len(size) if here else None
-    nearest = [limit.nearest(d) for limit, d in zip(limits.axes, size, strict=True)]
+    nearest = [limit.nearest(d) for limit, d in zip(limits.spatial, size, strict=True)]
     found = tuple(d for d in nearest if d is not None)
     return found if len(found) == len(nearest) else None

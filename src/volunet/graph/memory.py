@@ -113,7 +113,8 @@ def predict_peak(network: Network, engine: str) -> int | None:
 
 def weight_bytes(network: Network) -> int:
     """Bytes of all weights and constants."""
-    made = {name for node in network.nodes for name in node.output_names}
+    computed = (node for node in network.nodes if node.op_type != "Constant")
+    made = {name for node in computed for name in node.output_names}
     return _bytes_of(t for t in network.tensors.values() if not t.is_data and t.name not in made)
 
 

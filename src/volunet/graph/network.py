@@ -7,8 +7,8 @@ rest is still said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import onnx_ir as ir
@@ -80,17 +80,24 @@ class Network:
         return ((node, rule) for node in self.nodes for rule in node.requirements)
 
 
-def infer_sizes(model: ir.Model, where: str, size: Sequence[int] | None = None) -> Network:
+def infer_sizes(
+    model: ir.Model,
+    where: str,
+    size: Sequence[int] | None = None,
+    others: Mapping[str, int] | None = None,
+) -> Network:
     """Find the size of every tensor.
 
     Args:
         model: A model whose nodes are in order (`volunet.graph.read_onnx`).
         where: The file, for messages.
-        size: Spatial sizes of the inputs, one an axis behind batch and channels; each other axis
-            that the file leaves open is 1. None: the open axes stay open, as symbols.
+        size: Spatial sizes of the first input, one an axis behind batch and channels, or the sizes
+            of all its axes. Inputs of as many axes take them too, where the file leaves them open.
+            None: the open axes stay open, as symbols.
+        others: With a size, numbers for the other open axes by their symbols; 1 by default.
 
     Raises:
-        ShapeError: The size contradicts one that is fixed in the file, or no input takes it.
+        ShapeError: The size contradicts one that is fixed in the first input.
     """
     graph = model.graph
     opset = next((graph.opset_imports[d] for d in _DOMAINS if d in graph.opset_imports), 1)
@@ -101,7 +108,9 @@ def infer_sizes(model: ir.Model, where: str, size: Sequence[int] | None = None) 
     names = _Symbols()
     inputs = []
     for index, value in enumerate(v for v in graph.inputs if v.name not in tensors):
-        tensor = _input(value, names.of(value, index) if size is None else list(size), where)
+        tensor = _input(value, names.of(value, index, where))
+        if size is not None:
+            tensor = _at_size(tensor, size, others or {}, where, must_fit=index == 0)
         inputs.append(tensor)
         tensors[tensor.name] = tensor
     nodes: list[Node] = []
@@ -110,9 +119,10 @@ def infer_sizes(model: ir.Model, where: str, size: Sequence[int] | None = None) 
     for index, node in enumerate(graph):
         known = _node(node, index, opset, tensors)
         nodes.append(known)
-        if node.domain not in _DOMAINS or node.op_type not in OPERATORS:
+        if known.op_type not in OPERATORS:
             unsupported.append(known)
-            known.outputs = tuple(_declared(value) for value in node.outputs)
+            is_data = any(tensor.is_data for tensor in known.inputs if tensor is not None)
+            known.outputs = tuple(_declared(value, is_data=is_data) for value in node.outputs)
         else:
             failure = _infer(known)
             if failure is not None:
@@ -147,7 +157,8 @@ def _infer(node: Node) -> Failure | None:
 
 def _node(node: ir.Node, index: int, opset: int, tensors: dict[str, Tensor]) -> Node:
     return Node(
-        op_type=node.op_type,
+        # An operator of another domain is another operator, whatever it is called.
+        op_type=node.op_type if node.domain in _DOMAINS else f"{node.domain}.{node.op_type}",
         name=node.name or f"{node.op_type}_{index}",
         opset=opset,
         attributes={name: _plain(attribute) for name, attribute in node.attributes.items()},
@@ -168,46 +179,41 @@ def _unknown(name: str) -> Tensor:
     return Tensor(name, ir.DataType.UNDEFINED, None)
 
 
-def _declared(value: ir.Value) -> Tensor:
+def _declared(value: ir.Value, *, is_data: bool) -> Tensor:
     """What the file says of a tensor whose operator has no rule, where it is numbers."""
     sizes = [size for size in value.shape or () if isinstance(size, int)]
     complete = value.shape is not None and len(sizes) == len(value.shape)
     dtype = value.dtype or ir.DataType.UNDEFINED
-    return Tensor(value.name or "", dtype, tuple(sizes) if complete else None)
+    shape = tuple(sizes) if complete else None
+    return Tensor(value.name or "", dtype, shape, is_data=is_data)
 
 
-def _input(value: ir.Value, sizes: Sequence[Size], where: str) -> Tensor:
-    """An input whose open axes take the given sizes: the spatial ones in order, others 1."""
-    declared = value.shape
-    if declared is None:
-        raise ShapeError(
-            where,
-            f"input '{value.name}' has no shape, not even a number of axes",
-            "Every size follows from the input's shape.",
-            "Export the model with the shapes of its inputs, axes of any size by a name.",
-        )
-    shape: list[Size] = []
-    for axis, own in enumerate(declared):
-        place = axis - (len(declared) - len(sizes))
-        spatial = axis >= min(2, len(declared) - 1) and place >= 0
-        given = sizes[place] if place >= 0 and (spatial or len(sizes) == len(declared)) else 1
-        if isinstance(own, int):
-            if isinstance(given, int) and place >= 0 and spatial and given != own:
-                raise ShapeError(
-                    where,
-                    f"input '{value.name}' is {shape_text(tuple(_size_of(d) for d in declared))}, "
-                    f"fixed at {own} on axis {axis}; asked for {given}",
-                    "A size that is fixed in the file cannot be another.",
-                    "Leave --size out, or export the model with dynamic axes.",
-                )
-            shape.append(own)
-        else:
-            shape.append(given)
+def _input(value: ir.Value, shape: Sequence[Size]) -> Tensor:
     return Tensor(value.name or "", value.dtype or ir.DataType.FLOAT, tuple(shape))
 
 
-def _size_of(dimension: int | ir.SymbolicDim) -> Size | None:
-    return dimension if isinstance(dimension, int) else None
+def _at_size(
+    tensor: Tensor, size: Sequence[int], others: Mapping[str, int], where: str, *, must_fit: bool
+) -> Tensor:
+    """An input whose open axes are numbers: the size's, or those of the other axes."""
+    shape = tensor.shape or ()
+    skipped = next((n for n in (2, 0) if len(shape) == len(size) + n), None)
+    numbers: list[Size] = []
+    for axis, own in enumerate(shape):
+        given = size[axis - skipped] if skipped is not None and axis >= skipped else None
+        if isinstance(own, int):
+            if must_fit and given not in (None, own):
+                raise ShapeError(
+                    where,
+                    f"input '{tensor.name}' is {shape_text(shape)}, fixed at {own} on axis {axis}; "
+                    f"asked for {given}",
+                    "A size that is fixed in the file cannot be another.",
+                    "Leave --size out, or export the model with dynamic axes.",
+                )
+            numbers.append(own)
+        else:
+            numbers.append(others.get(str(own), 1) if given is None else given)
+    return replace(tensor, shape=tuple(numbers))
 
 
 _LETTERS: Final = {1: "l", 2: "hw", 3: "dhw"}
@@ -224,9 +230,16 @@ class _Symbols:
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], Size] = {}
 
-    def of(self, value: ir.Value, index: int) -> list[Size]:
+    def of(self, value: ir.Value, index: int, where: str) -> list[Size]:
         """A size for every axis of an input; fixed ones as they are."""
-        shape = value.shape or ()
+        shape = value.shape
+        if shape is None:
+            raise ShapeError(
+                where,
+                f"input '{value.name}' has no shape, not even a number of axes",
+                "Every size follows from the input's shape.",
+                "Export the model with the shapes of its inputs, axes of any size by a name.",
+            )
         letters = "nc" + _LETTERS.get(len(shape) - 2, "")
         sizes: list[Size] = []
         for axis, dimension in enumerate(shape):

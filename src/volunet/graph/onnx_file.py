@@ -36,7 +36,8 @@ def read_onnx(path: str | Path) -> ir.Model:
         model = ir.load(path)
     except (DecodeError, ValueError, ir.serde.SerdeError) as error:
         raise _not_an_onnx(path, str(error.__cause__ or error)) from error
-    if not model.graph.inputs or not model.graph.outputs:
+    weights = model.graph.initializers
+    if all(value.name in weights for value in model.graph.inputs) or not model.graph.outputs:
         raise _not_an_onnx(path, "no graph with an input and an output in it")
     check_structure(model, path)
     return model

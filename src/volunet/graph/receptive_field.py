@@ -7,7 +7,8 @@ the middle of a volume that is large enough.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from volunet.graph.network import Network
 from volunet.graph.node import Node
 from volunet.graph.operators import OPERATORS
-from volunet.graph.spans import NOTHING, Pointwise, Span, Window
+from volunet.graph.spans import NOTHING, Interpolated, Mirrored, Pointwise, Span, Window
 
 Slices = NDArray[np.int64]
 
@@ -81,6 +82,7 @@ def find_fields(network: Network, axis: int) -> dict[str, Field | None]:
 
 def _follow(network: Network, axis: int, margin: int) -> dict[str, Field | None]:
     fields: dict[str, Field | None] = {}
+    unknown: set[str] = set()
     for tensor in network.inputs:
         if tensor.shape is None or len(tensor.shape) <= axis:
             continue
@@ -89,7 +91,8 @@ def _follow(network: Network, axis: int, margin: int) -> dict[str, Field | None]
         fields[tensor.name] = Field(axis, -margin, slices, slices + 1)
     for node in network.data_nodes:
         known = node.op_type in OPERATORS and all(t.shape is not None for t in node.outputs)
-        if not known:
+        if not known or any(t is not None and t.name in unknown for t in node.inputs):
+            unknown.update(node.output_names)
             continue
         followed = [
             _read(node, index, fields[tensor.name])
@@ -117,7 +120,7 @@ def _read(node: Node, index: int, field: Field | None) -> Field | None:
     slices = np.arange(first, int((field.first + count) / step))
     if not slices.size:
         return WHOLE
-    start, stop = _needs(read.span, slices)
+    start, stop = _needs(_endless(read.span), first, len(slices))
     low, high = np.full(len(slices), _NEVER), np.full(len(slices), -_NEVER)
     for tap in range(int((stop - start).max())):
         # Beyond what is known the ends stand for the rest: far from the middle, which alone counts.
@@ -128,8 +131,17 @@ def _read(node: Node, index: int, field: Field | None) -> Field | None:
     return Field(read.axis, first, low, high)
 
 
-def _needs(span: Span, slices: Slices) -> tuple[Slices, Slices]:
+def _endless(span: Span) -> Span:
+    """The span in an input that goes on where this one ends and is repeated or mirrored."""
+    if isinstance(span, Mirrored):
+        return Window(begin=span.begin)
+    return replace(span, is_endless=True) if isinstance(span, Interpolated) else span
+
+
+@lru_cache(maxsize=256)  # networks repeat their layers, and resizing is slow to follow
+def _needs(span: Span, first: int, count: int) -> tuple[Slices, Slices]:
     """`Span.need` of every slice by itself."""
+    slices = np.arange(first, first + count)
     if isinstance(span, Window):
         start = slices * span.stride - span.begin
         return start, start + span.reach

@@ -36,6 +36,8 @@ class Span(Protocol):
         """The input slices that output slices [start, stop) need, start < stop."""
         ...
 
+    def __hash__(self) -> int: ...
+
 
 @dataclass(frozen=True)
 class Pointwise:
@@ -248,6 +250,8 @@ class Interpolated:
         interpolation: Which input slices around that place are read.
         rounding: With ``nearest``, which of two neighbours counts.
         antialias: Whether a shrinking axis reads as far as it shrinks.
+        is_endless: Whether the input is taken to go on at both ends, instead of its last slices
+            standing for all behind them.
     """
 
     size: int
@@ -257,6 +261,7 @@ class Interpolated:
     interpolation: Interpolation
     rounding: Rounding = "round_prefer_floor"
     antialias: bool = False
+    is_endless: bool = False
     locality: Locality = "local"
 
     @property
@@ -275,6 +280,8 @@ class Interpolated:
         # A slice whose place is a whole number reads that one alone; its neighbour may reach past.
         low = min(self._around(self.place(z))[0] for z in range(start, min(start + 2, stop)))
         high = max(self._around(self.place(z))[1] for z in range(max(start, stop - 2), stop))
+        if self.is_endless:
+            return low, high + 1
         last = self.size - 1
         return min(max(low, 0), last), min(max(high, 0), last) + 1
 

@@ -6,6 +6,7 @@ followed only inside the model's own folder.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx_ir as ir
@@ -54,10 +55,7 @@ def _comes_from_nowhere(value: ir.Value) -> bool:
 
 def _check_external_data(model: ir.Model, path: Path) -> None:
     folder = path.parent.resolve()
-    for name, value in model.graph.initializers.items():
-        content = value.const_value
-        if not isinstance(content, ir.ExternalTensor):
-            continue
+    for name, content in _external_tensors(model):
         file = (folder / content.location).resolve()
         if not file.is_relative_to(folder):
             raise ConfigError(
@@ -82,6 +80,18 @@ def _check_external_data(model: ir.Model, path: Path) -> None:
                 "External data is whole.",
                 f"Copy {file.name} again; it may be truncated.",
             )
+
+
+def _external_tensors(model: ir.Model) -> Iterator[tuple[str, ir.ExternalTensor]]:
+    """Weights outside of the file: initializers, and tensors that nodes hold, with their names."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for name, value in graph.initializers.items():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                yield name, value.const_value
+        for node in graph:
+            for attribute in node.attributes.values():
+                if isinstance(attribute.value, ir.ExternalTensor):
+                    yield node.name or node.op_type, attribute.value
 
 
 def _cycle(graph: ir.Graph) -> str:

@@ -51,7 +51,9 @@ class Tensor:
     def num_bytes(self) -> int | None:
         """Bytes in memory, where the sizes are numbers."""
         count = self.num_elements
-        return None if not isinstance(count, int) else -(-count * self.dtype.bitwidth // 8)
+        if not isinstance(count, int) or self.dtype in _UNREADABLE:
+            return None
+        return -(-count * self.dtype.bitwidth // 8)
 
 
 def arranged(tensor: Tensor) -> NDArray[np.object_] | None:

@@ -94,7 +94,7 @@ def test_an_operator_without_a_rule_is_drawn(
     ]
     network = infer_sizes(make_model(nodes, (1, 2, 4, 4)), "mystery.onnx")
     cards = texts_of(read_svg(draw_svg(network, style="graph", title="m")), "node")
-    assert [card[0] for card in cards] == ["input", "Mystery", "Relu", "output"]
+    assert [card[0] for card in cards] == ["input", "com.example.Mystery", "Relu", "output"]
     assert "an operator that volunet has no rule for" in cards[1]
 
 

@@ -25,12 +25,12 @@ class ConstantOfShape(Operator):
         shape = wanted_shape(node, 0)
         content = node.attributes.get("value")
         dtype = ir.DataType.FLOAT
-        values: tuple[Value, ...] = (Fraction(0),)
+        values: tuple[Value, ...] | None = (Fraction(0),)
         if isinstance(content, ir.TensorProtocol):
-            dtype, values = content.dtype, known_values(content.numpy()) or values
+            dtype, values = content.dtype, known_values(content.numpy())
         count = product(shape)
         few = isinstance(count, int) and count <= MOST_VALUES
-        known = values * count if few and isinstance(count, int) else None
+        known = values * count if values and few and isinstance(count, int) else None
         return (node.output(shape, dtype=dtype, values=known, is_data=False),)
 
     def source(self, node: Node) -> Source | None:

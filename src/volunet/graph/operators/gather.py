@@ -51,6 +51,10 @@ class Gather(Operator):
                 return Read(axis, Window(begin=-(place % size)))
         return Read(axis if added == 0 else None, Whole(size))
 
+    def parameter_inputs(self, node: Node) -> tuple[int, ...]:
+        """The table, where it is one of numbers and not of sizes."""
+        return (0,) if node.input(0).dtype.is_floating_point() else ()
+
     def source(self, node: Node) -> Source | None:
         """``torch.select`` for a single constant index, else ``torch.index_select``."""
         axis = node.integer("axis", 0)

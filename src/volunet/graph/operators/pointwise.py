@@ -74,7 +74,10 @@ class Cast(Pointwise):
         if node.op_type == "CastLike":
             dtype = node.input(1).dtype
         else:
-            dtype = ir.DataType(node.integer("to", 1))
+            to = node.integer("to", 1)
+            if to not in set(ir.DataType):
+                raise node.fault(f"attribute to is {to}, no element type")
+            dtype = ir.DataType(to)
         values = node.values(0)
         if values is not None and not dtype.is_floating_point():
             convert = _truth if dtype == ir.DataType.BOOL else _truncated
