@@ -216,3 +216,76 @@ def test_the_notes_network_has_the_parameters_of_its_state(reference_folder: Pat
     )
     learned = [n for n in state if n.split(".")[-1] in ("weight", "bias")]
     assert report.parameters == sum(state[name].numel() for name in learned)
+
+
+def test_open_batch_and_channels_take_what_passes(make_model: Make) -> None:
+    """Neither is part of a size: the batch is 1, the channels are those of the weights."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1]),
+        helper.make_node("MaxPool", ["c"], ["p"], kernel_shape=[5], strides=[5]),
+        helper.make_node("ConvTranspose", ["p", "u"], ["q"], strides=[5]),
+        helper.make_node("Add", ["c", "q"], ["y"]),
+    ]
+    weights = {"w": np.ones((2, 3, 3), np.float32), "u": np.ones((2, 2, 5), np.float32)}
+    report = inspect_model(make_model(nodes, ("n", "channels", "l"), weights), "m")
+    assert (report.input_size, report.failure) == ((1, 3, 1025), "")
+    assert report.sizes == "l: a multiple of 5; c: only 3"
+    broken = inspect_model(make_model(nodes, ("n", "channels", "l"), weights), "m", size=(7,))
+    assert broken.mend.startswith("Sizes that work: l: a multiple of 5; c: only 3. Pad the input")
+    assert "to 10 and crop" in broken.mend
+
+
+def test_other_inputs_keep_their_own_sizes(make_model: Make) -> None:
+    nodes = [
+        helper.make_node("Gemm", ["v", "w"], ["g"]),
+        helper.make_node("Reshape", ["g", "s"], ["r"]),
+        helper.make_node("Add", ["x", "r"], ["y"]),
+    ]
+    weights = {"w": np.ones((10, 4), np.float32), "s": np.array([0, 4, 1, 1])}
+    inputs = {"x": ("n", 4, "h", "w"), "v": ("n", 10)}
+    report = inspect_model(make_model(nodes, (), weights, inputs=inputs), "m")
+    assert (report.failure, report.output_size) == ("", (1, 4, 224, 224))
+    assert report.layers[-1].receptive_field == (1, 1)
+
+
+def test_channels_last_are_named_with_all_axes(make_model: Make) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["t", "w"], ["y"]),
+    ]
+    weights = {"w": np.ones((2, 3, 3, 3), np.float32)}
+    model = make_model(nodes, ("n", "h", "w", 3), weights)
+    assert inspect_model(model, "m", size=(1, 20, 30, 3)).output_size == (1, 2, 18, 28)
+
+
+def test_two_nodes_of_one_name_have_their_own_formulas(make_model: Make) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="conv"),
+        helper.make_node("Conv", ["a", "w"], ["y"], name="conv"),
+    ]
+    weights = {"w": np.ones((1, 1, 3), np.float32)}
+    report = inspect_model(make_model(nodes, (1, 1, "l"), weights), "m")
+    assert [layer.formula for layer in report.layers] == ["1×1×(l − 2)", "1×1×(l − 4)"]
+
+
+def test_what_follows_an_unknown_operator_has_no_field(make_model: Make) -> None:
+    nodes = [
+        helper.make_node("CumSum", ["x", "axis"], ["s"], name="sum"),
+        helper.make_node("Add", ["x", "s"], ["y"], name="add"),
+    ]
+    model = make_model(nodes, (1, 1, 8), {"axis": np.array(2)})
+    value = next(iter(model.graph)).outputs[0]
+    value.shape, value.dtype = ir.Shape([1, 1, 8]), ir.DataType.FLOAT
+    report = inspect_model(model, "m")
+    assert row(report, "add").size == (1, 1, 8)
+    assert row(report, "add").receptive_field is None
+
+
+def test_weights_within_nodes_are_counted(make_model: Make) -> None:
+    content = helper.make_tensor("v", 1, [4, 2, 27], np.ones(216, np.float32))
+    nodes = [
+        helper.make_node("Constant", [], ["w"], value=content),
+        helper.make_node("Conv", ["x", "w"], ["y"]),
+    ]
+    report = inspect_model(make_model(nodes, (1, 2, "l")), "m")
+    assert (report.parameters, report.weight_bytes) == (216, 864)

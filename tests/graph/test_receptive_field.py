@@ -146,3 +146,28 @@ def test_the_notes_network_against_the_gradient(reference_folder: Path) -> None:
         start, stop = field.interval(z)
         support = (int(moved[0]), int(moved[-1]) + 1)
         assert support == (max(start, 0), min(stop, length)), z
+
+
+@pytest.mark.parametrize("length", [16, 24, 64, 512])
+def test_a_small_volume_cuts_nothing_off_behind_a_resize(make_model: Make, length: int) -> None:
+    nodes, name = [], "x"
+    for i in range(3):
+        nodes += [
+            helper.make_node("MaxPool", [name], [f"p{i}"], kernel_shape=[2], strides=[2]),
+            helper.make_node("Resize", [f"p{i}", "", "s"], [f"u{i}"], mode="linear"),
+            helper.make_node("Conv", [f"u{i}", "w"], [f"c{i}"], pads=[1, 1]),
+        ]
+        name = f"c{i}"
+    nodes.append(helper.make_node("Relu", [name], ["y"]))
+    weights = {"s": np.array([1, 1, 2], np.float32), "w": np.ones((1, 1, 3), np.float32)}
+    # Three slices of an enlarged axis are of three pooled ones, six of the input; 4 more a stage.
+    assert sizes(make_model(nodes, (1, 1, "l"), weights), (length,))["y"] == 6 + 4 + 4
+
+
+def test_padding_by_wrapping_is_as_any_padding(make_model: Make) -> None:
+    nodes = [
+        helper.make_node("Pad", ["x", "p"], ["q"], mode="wrap"),
+        helper.make_node("Conv", ["q", "w"], ["y"]),
+    ]
+    weights = {"p": np.array([0, 0, 1, 0, 0, 1]), "w": np.ones((1, 1, 3), np.float32)}
+    assert sizes(make_model(nodes, (1, 1, "l"), weights, opset=19), (64,))["y"] == 3

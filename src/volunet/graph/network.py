@@ -106,11 +106,12 @@ def infer_sizes(
         if value.const_value is not None:
             tensors[name] = constant_tensor(name, value.const_value)
     names = _Symbols()
-    inputs = []
+    inputs: list[Tensor] = []
     for index, value in enumerate(v for v in graph.inputs if v.name not in tensors):
         tensor = _input(value, names.of(value, index, where))
         if size is not None:
-            tensor = _at_size(tensor, size, others or {}, where, must_fit=index == 0)
+            rank = len((inputs[0] if inputs else tensor).shape or ())
+            tensor = _at_size(tensor, size, others or {}, where, rank, is_first=not inputs)
         inputs.append(tensor)
         tensors[tensor.name] = tensor
     nodes: list[Node] = []
@@ -193,16 +194,25 @@ def _input(value: ir.Value, shape: Sequence[Size]) -> Tensor:
 
 
 def _at_size(
-    tensor: Tensor, size: Sequence[int], others: Mapping[str, int], where: str, *, must_fit: bool
+    tensor: Tensor,
+    size: Sequence[int],
+    others: Mapping[str, int],
+    where: str,
+    rank: int,
+    *,
+    is_first: bool,
 ) -> Tensor:
-    """An input whose open axes are numbers: the size's, or those of the other axes."""
+    """An input whose open axes are numbers: the size's, or those of the other axes.
+
+    The size is of the last axes of inputs of `rank` axes, which is the first input's.
+    """
     shape = tensor.shape or ()
-    skipped = next((n for n in (2, 0) if len(shape) == len(size) + n), None)
     numbers: list[Size] = []
     for axis, own in enumerate(shape):
-        given = size[axis - skipped] if skipped is not None and axis >= skipped else None
+        place = axis - (rank - len(size))
+        given = size[place] if len(shape) == rank and place >= 0 else None
         if isinstance(own, int):
-            if must_fit and given not in (None, own):
+            if is_first and given not in (None, own):
                 raise ShapeError(
                     where,
                     f"input '{tensor.name}' is {shape_text(shape)}, fixed at {own} on axis {axis}; "

@@ -43,7 +43,7 @@ def find_u(network: Network) -> UShape:
             network.where,
             f"does not work at this size: {network.failures[0]}",
             "The picture of a U needs every size as a number.",
-            "Choose another --size, or draw with --style graph.",
+            "Choose another --size; volunet inspect tells which work.",
         )
     walk = Walk(network)
     kept, shortcuts = _trim(walk)
