@@ -174,7 +174,5 @@ def test_a_size_that_does_not_work_is_refused(make_u: Callable[..., ir.Model]) -
 def test_an_operator_without_a_rule_is_named(make_model: Callable[..., ir.Model]) -> None:
     nodes = [helper.make_node("My\nstery" + "y" * 900, ["x"], ["y"], domain="com.example")]
     network = infer_sizes(make_model(nodes, (1, 1, 8, 8)), "mystery.onnx")
-    with pytest.raises(
-        ConfigError, match=r"operators without a rule: com\.example\.My·stery…y+\."
-    ):
+    with pytest.raises(ConfigError, match=r"operators without a rule: com\.example\.My·stery…y+\."):
         find_u(network)
