@@ -76,7 +76,6 @@ def _rules(tones: dict[Role, Tone], index: int) -> str:
         f".soft {{ fill: {_SOFT[index]} }}",
         f".line {{ stroke: {_SOFT[index]}; fill: none }}",
         f".fault {{ fill: {_FAULT[index]} }}",
-        f".fault-line {{ stroke: {_FAULT[index]}; fill: none }}",
     ]
     for role, tone in tones.items():
         name = slug(role)

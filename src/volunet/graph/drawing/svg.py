@@ -81,15 +81,12 @@ class Picture:
         width = text_width(text, size, bold)
         self._reach(x + width * {"start": 1.0, "middle": 0.5, "end": 0.0}[anchor], y + size * 0.3)
 
-    def line(
-        self, path: str, style: str, width: float = 1.4, dashes: str = "", reach: Point = (0, 0)
-    ) -> None:
+    def line(self, path: str, style: str, width: float = 1.4, dashes: str = "") -> None:
         """A line along an SVG path."""
         more = {"d": path, "stroke-width": _short(width)}
         if dashes:
             more["stroke-dasharray"] = dashes
         self._add("path", style, more)
-        self._reach(*reach)
 
     def head(self, x: float, y: float, direction: Point, style: str) -> None:
         """An arrow's head whose tip is at a point; the direction is along an axis, of length 1."""
