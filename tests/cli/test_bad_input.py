@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -390,17 +388,6 @@ def test_one_bad_scan_of_several(volunet, place):
     assert read_volume(place.folder / "predictions" / "blob_1.nii.gz").shape == (12, 12, 12)
 
 
-@contextmanager
-def files_of_at_most(num_bytes):
-    """As on a full disk, writes beyond a size fail; Python ignores the signal that comes along."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize(
     ("num_bytes", "words", "file"),
     [
@@ -429,7 +416,7 @@ def files_of_at_most(num_bytes):
     ],
     ids=["resume", "train", "predict", "export", "phantom", "evaluate"],
 )  # fmt: skip
-def test_full_disk(volunet, snapshot, place, num_bytes, words, file):
+def test_full_disk(volunet, files_of_at_most, snapshot, place, num_bytes, words, file):
     arguments = words(place)
     weights = place.run / "weights.safetensors"
     before = snapshot(place.data) | {"weights": weights.read_bytes()}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -91,19 +91,14 @@ def test_numbers_that_no_file_holds(tmp_path: Path, scan: Volume) -> None:
     assert names_in(tmp_path) == []
 
 
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """The system itself refuses files past 20 kB, in the midst of writing."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @ENDINGS
-@pytest.mark.usefixtures("small_disk")
-def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, ending: str) -> None:
+def test_a_disk_that_fills_up_leaves_nothing(
+    tmp_path: Path, files_of_at_most: Callable[[int], AbstractContextManager[None]], ending: str
+) -> None:
     noise = np.random.default_rng(0).normal(size=(30, 30, 30))  # 216 kB, does not compress
-    with pytest.raises(OutputError, match=r"(?s)a\.(n|m).*Up to 216,000 bytes must fit there"):
+    with (
+        pytest.raises(OutputError, match=r"(?s)a\.(n|m).*Up to 216,000 bytes must fit there"),
+        files_of_at_most(20_000),
+    ):
         write_volume(Volume.of_array(noise, (1.0, 1.0, 1.0)), tmp_path / f"a{ending}")
     assert names_in(tmp_path) == []
