@@ -10,6 +10,7 @@ import pytest
 
 from volunet.errors import OutputError
 from volunet.volumes import atomic_path, check_output_folder
+from volunet.volumes.atomic import atomic_folder
 
 
 def names_in(folder: Path) -> list[str]:
@@ -97,6 +98,50 @@ def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match=r"cannot be written: .*(exists|not a directory)"),
         atomic_path(tmp_path / "file" / "a.csv"),
+    ):
+        pass
+
+
+def test_a_folder_appears_only_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.zarr"
+    with atomic_folder(path) as place:
+        assert (place.parent, list(place.iterdir())) == (path.parent, [])
+        (place / "0").mkdir()
+        (place / "0" / "chunk").write_bytes(b"abc")
+        assert not path.exists()
+    assert (path / "0" / "chunk").read_bytes() == b"abc"
+    assert names_in(path.parent) == ["a.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "no space"), OutputError),
+        (OSError(errno.EIO, "disk fault"), OSError),
+        (KeyboardInterrupt("no more"), KeyboardInterrupt),
+    ],
+    ids=["full", "fault", "interrupt"],
+)
+def test_an_exception_leaves_no_folder(
+    tmp_path: Path, error: BaseException, told: type[BaseException]
+) -> None:
+    def fail() -> None:
+        with atomic_folder(tmp_path / "a.zarr", 1234) as place:
+            (place / "chunk").write_bytes(b"half")
+            raise error
+
+    with pytest.raises(told, match=r"no space|disk fault|no more") as caught:
+        fail()
+    assert type(caught.value) is told
+    assert ("Up to 1,234 bytes" in str(caught.value)) == (told is OutputError)
+    assert names_in(tmp_path) == []
+
+
+def test_a_file_in_the_way_of_a_folder_to_fill(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(OutputError, match=r"cannot be written: .*(exists|not a directory)"),
+        atomic_folder(tmp_path / "file" / "a.zarr"),
     ):
         pass
 

@@ -106,6 +106,13 @@ def test_the_first_class_wins_a_tie() -> None:
     assert set(labels_onto(scores, scores.grid, [4, 5, 6]).array.ravel()) == {4}
 
 
+def test_labels_onto_leaves_the_scores_as_they_were() -> None:
+    array = np.random.default_rng(6).normal(size=(3, 4, 5, 6)).astype(np.float32)
+    scores = Volume.of_array(array.copy(), UNIT)
+    labels_onto(scores, scores.grid, [0, 1, 2])
+    np.testing.assert_array_equal(scores.array, array)
+
+
 def test_labels_onto_is_argmax_of_scores_onto(oblique_affine: np.ndarray) -> None:
     scan = Grid((7, 21, 25), oblique_affine)
     model = plan_conform(scan, "RAS", (1.5, 1.5, 1.5))

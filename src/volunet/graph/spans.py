@@ -285,6 +285,24 @@ class Interpolated:
         last = self.size - 1
         return min(max(low, 0), last), min(max(high, 0), last) + 1
 
+    def weights(self, z: int) -> list[tuple[int, float]]:
+        """The input slices that output slice z is made of, nearest or linear, with their weights.
+
+        Slices past an end are the last one before it, as engines take them.
+        """
+        place = self.place(z)
+        last = self.size - 1
+        if self.interpolation == "nearest":
+            shift = {"round_prefer_floor": -Fraction(1, 2), "round_prefer_ceil": Fraction(1, 2)}
+            upwards = self.rounding in ("ceil", "round_prefer_floor")
+            moved = place + shift.get(self.rounding, 0)
+            chosen = math.ceil(moved) if upwards else math.floor(moved)
+            return [(min(max(chosen, 0), last), 1.0)]
+        low = math.floor(place)
+        share = float(place - low)
+        pairs = [(low, 1.0 - share), (low + 1, share)]
+        return [(min(max(slice_, 0), last), weight) for slice_, weight in pairs if weight]
+
     def place(self, z: int) -> Fraction:
         """Place of output slice z in the input, in slices."""
         x = Fraction(z)

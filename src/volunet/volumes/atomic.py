@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,18 +55,54 @@ def atomic_path(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
     except OSError as error:
-        raise _unwritable(path, error, needed_bytes) from error
+        raise unwritable(path, error, needed_bytes) from error
     try:
         yield place
         with place.open("r+b") as file:
             os.fsync(file.fileno())
         place.replace(path)
     except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise _unwritable(path, error, needed_bytes) from error
+        if is_full(error):
+            raise unwritable(path, error, needed_bytes) from error
         raise
     finally:
         place.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
+    """Give a folder to fill, and make it `path` when all of it is on the disk.
+
+    What `atomic_path` is for a file, for a result that is a folder of files (OME-Zarr).
+
+    Args:
+        path: The final name; nothing may be there.
+        needed_bytes: About how much will be written, for the message of a full disk.
+
+    Yields:
+        An empty hidden folder beside it, removed where an exception comes out of the block.
+
+    Raises:
+        OutputError: The folder cannot be made or written to, or the disk is full.
+    """
+    place = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
+    try:
+        place.mkdir(parents=True)
+    except OSError as error:
+        raise unwritable(path, error, needed_bytes) from error
+    try:
+        yield place
+        for entry in place.rglob("*"):
+            if entry.is_file():
+                with entry.open("r+b") as file:
+                    os.fsync(file.fileno())
+        place.rename(path)
+    except OSError as error:
+        if is_full(error):
+            raise unwritable(path, error, needed_bytes) from error
+        raise
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def check_output_folder(path: Path) -> Path:
@@ -88,7 +125,7 @@ def check_output_folder(path: Path) -> Path:
                 "Results go into a folder that is new or empty.",
                 "Give another name.",
             ) from error
-        raise _unwritable(path, error, None) from error
+        raise unwritable(path, error, None) from error
     if names:
         entries = "1 entry" if len(names) == 1 else f"{len(names)} entries"
         raise OutputError(
@@ -100,9 +137,15 @@ def check_output_folder(path: Path) -> Path:
     return path
 
 
-def _unwritable(path: Path, error: OSError, needed_bytes: int | None) -> OutputError:
+def is_full(error: OSError) -> bool:
+    """Whether an error says that there is no room left: disk, quota or largest file."""
+    return error.errno in _NO_ROOM
+
+
+def unwritable(path: Path, error: OSError, needed_bytes: int | None) -> OutputError:
+    """The error of a place that cannot be written to, with the bytes needed where it is full."""
     reason = (error.strerror or str(error)).lower()
-    if error.errno not in _NO_ROOM:
+    if not is_full(error):
         expected = "Results go where files can be made."
     elif needed_bytes is None:
         expected = "The whole file must fit there."

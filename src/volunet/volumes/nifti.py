@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,47 @@ _HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _SCANNER = 1
 """NIfTI's code for scanner coordinates, of sform and qform."""
 
+VOXELS_AT = 352
+"""Byte at which the voxels of a NIfTI-1 file without extensions begin."""
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiLayout:
+    """What a checked header says of the voxels: where they begin, their type and their place.
+
+    Args:
+        path: The file.
+        size: Size (i, j, k, C), Fortran-ordered in the file.
+        grid: Size, channels and place.
+        dtype: Type in the file, in the file's byte order.
+        offset: Byte of the (decompressed) file at which the voxels begin.
+        slope: Factor of every value; None for none.
+        inter: What is added to every value; None for nothing.
+    """
+
+    path: Path
+    size: tuple[int, int, int, int]
+    grid: Grid
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float | None
+    inter: float | None
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of voxels."""
+        return math.prod(self.size) * self.dtype.itemsize
+
+    def damaged(self, fault: str, num_bytes: int) -> VolumeError:
+        """The error of a file that gives only some of the bytes that its header promises."""
+        short = num_bytes < self.num_bytes
+        return VolumeError(
+            self.path,
+            f"{fault}: {share_of(num_bytes, self.num_bytes)}" if short else fault,
+            f"Its header promises {self.num_bytes:,} bytes of voxels in an unbroken stream.",
+            "Copy or download the file again.",
+        )
+
 
 def read_nifti(path: Path, allow_channels: bool) -> Volume:
     """Read a NIfTI file, plain or gzip, whatever its name says.
@@ -45,22 +87,34 @@ def read_nifti(path: Path, allow_channels: bool) -> Volume:
             not allowed, or holds colours or complex numbers.
     """
     with open_maybe_gzip(path) as stream:
-        header = _header(stream, path)
-        affine, dtype = _affine(header, path), _dtype(header, path)
-        size = _size(header, path, allow_channels)
-        expected = math.prod(size) * dtype.itemsize
-        held = path.stat().st_size
-        if expected > held * LARGEST_EXPANSION:
-            raise _damaged(path, "the file ends early", held, expected)
-        array = np.empty(math.prod(size), dtype)
-        outcome = fill(stream, int(header.get_data_offset()), array.view(np.uint8).data)
+        layout = read_layout(stream, path, allow_channels)
+        array = from_nifti_order(np.empty(layout.size, layout.dtype, order="F"))
+        outcome = fill(stream, layout.offset, array.reshape(-1).view(np.uint8).data)
         if outcome.fault is None:
             rest = drain(stream)
             outcome = outcome._replace(fault=rest.fault)
         if outcome.fault is not None:
-            raise _damaged(path, outcome.fault, outcome.num_bytes, expected)
-    array = from_nifti_order(array.reshape(size, order="F"))
-    return Volume(_scaled(array, *header.get_slope_inter()), affine, path)
+            raise layout.damaged(outcome.fault, outcome.num_bytes)
+    return Volume(scaled(array, layout.slope, layout.inter), layout.grid.affine, path)
+
+
+def read_layout(stream: BufferedIOBase, path: Path, allow_channels: bool) -> NiftiLayout:
+    """Read and check the header at the begin of a decompressed stream.
+
+    Raises:
+        VolumeError: As `read_nifti`; the voxels themselves are not read, but a file that is too
+            small for them, however well it were packed, is refused.
+    """
+    header = _header(stream, path)
+    affine, dtype = _affine(header, path), _dtype(header, path)
+    size = _size(header, path, allow_channels)
+    i, j, k, channels = size
+    grid, offset = Grid((k, j, i), affine, channels), int(header.get_data_offset())
+    layout = NiftiLayout(path, size, grid, dtype, offset, *_scaling(header, path))
+    held = path.stat().st_size
+    if layout.num_bytes > held * LARGEST_EXPANSION:
+        raise layout.damaged("the file ends early", held)
+    return layout
 
 
 def read_nifti_grid(path: Path) -> Grid:
@@ -85,19 +139,70 @@ def write_nifti(volume: Volume, path: Path) -> None:
     Raises:
         VolumeError: An axis is longer than 32767, which NIfTI-1 cannot say.
     """
-    if max(volume.array.shape) > np.iinfo(np.int16).max:
+    header = nifti_header(volume.grid, volume.array.dtype, path)
+    image = nibabel.Nifti1Image(to_nifti_order(volume.array), header.get_best_affine(), header)
+    image.to_filename(path)
+
+
+def nifti_header(grid: Grid, dtype: np.dtype[Any], path: Path) -> Any:
+    """Header of a NIfTI-1 file without scaling: sform and qform are the affine, units mm.
+
+    Args:
+        grid: Size, channels and place.
+        dtype: A type that NIfTI has (see `volunet.volumes.dtypes`).
+        path: The file, for the message.
+
+    Returns:
+        nibabel's header; its `binaryblock` begins the file, the voxels follow at byte 352.
+
+    Raises:
+        VolumeError: An axis is longer than 32767, which NIfTI-1 cannot say.
+    """
+    shape = (grid.num_channels, *grid.shape)
+    if max(shape) > np.iinfo(np.int16).max:
         raise VolumeError(
             path,
-            f"an array of shape {volume.array.shape}",
+            f"an array of shape {shape}",
             "An axis of a NIfTI file is at most 32767 long.",
             "Write .nrrd or .mha instead.",
         )
-    image = nibabel.Nifti1Image(to_nifti_order(volume.array), volume.affine)
-    image.set_data_dtype(volume.array.dtype)
-    image.set_sform(volume.affine, code=_SCANNER)
-    image.set_qform(volume.affine, code=_SCANNER)
-    image.header.set_xyzt_units("mm")
-    image.to_filename(path)
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(to_nifti_order(np.broadcast_to(np.uint8(0), shape)).shape)
+    header.set_data_dtype(dtype)
+    header.set_sform(grid.affine, code=_SCANNER)
+    header.set_qform(grid.affine, code=_SCANNER)
+    header.set_xyzt_units("mm")
+    header.set_slope_inter(1.0, 0.0)
+    header.set_data_offset(VOXELS_AT)
+    return header
+
+
+def scaled_dtype(dtype: np.dtype[Any], slope: float | None, inter: float | None) -> np.dtype[Any]:
+    """Type of a file's values once its header's scaling is applied, in native byte order."""
+    if _is_identity(slope, inter):
+        return dtype.newbyteorder("=")
+    narrow = dtype.itemsize <= 2 or (dtype.kind, dtype.itemsize) == ("f", 4)
+    return np.dtype(np.float32 if narrow else np.float64)
+
+
+def scaled(array: NDArray[Any], slope: float | None, inter: float | None) -> NDArray[Any]:
+    """Apply a header's scaling to (C, D, H, W) voxels; the same array where there is nothing to do.
+
+    Beside the two arrays it holds one (H, W) plane in float64.
+    """
+    dtype = scaled_dtype(array.dtype, slope, inter)
+    if _is_identity(slope, inter):
+        return array.astype(dtype, copy=False)
+    values = np.empty(array.shape, dtype)
+    factor, shift = np.float64(1.0 if slope is None else slope), float(inter or 0.0)
+    for channel, target in zip(array, values, strict=True):
+        for plane, row in zip(channel, target, strict=True):  # in float64, a slice at a time
+            row[...] = plane * factor + shift
+    return values
+
+
+def _is_identity(slope: float | None, inter: float | None) -> bool:
+    return slope in (None, 1.0) and inter in (None, 0.0)
 
 
 def _header(stream: BufferedIOBase, path: Path) -> Any:
@@ -159,6 +264,19 @@ def _dtype(header: Any, path: Path) -> np.dtype[Any]:
     return dtype
 
 
+def _scaling(header: Any, path: Path) -> tuple[float | None, float | None]:
+    try:
+        slope, inter = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise VolumeError(
+            path,
+            f"a scaling of its values that is no number ({error})",
+            "scl_slope and scl_inter are finite.",
+            "Convert the scan anew from its source, or repair the two fields.",
+        ) from error
+    return slope, inter
+
+
 def _size(header: Any, path: Path, allow_channels: bool) -> tuple[int, int, int, int]:
     """Size (i, j, k, C); axes of length 1 past the third are left out."""
     shape = tuple(int(length) for length in header.get_data_shape())
@@ -181,27 +299,3 @@ def _size(header: Any, path: Path, allow_channels: bool) -> tuple[int, int, int,
             "allow_channels=True where n counts channels.",
         )
     return i, j, k, more[0] if more else 1
-
-
-def _scaled(array: NDArray[Any], slope: float | None, inter: float | None) -> NDArray[Any]:
-    native = array.dtype.newbyteorder("=")
-    factor = 1.0 if slope is None else float(slope)
-    shift = 0.0 if inter is None else float(inter)
-    if (factor, shift) == (1.0, 0.0):
-        return array.astype(native, copy=False)
-    narrow = array.dtype.itemsize <= 2 or array.dtype == np.float32
-    scaled = np.empty(array.shape, np.float32 if narrow else np.float64)
-    for channel, target in zip(array, scaled, strict=True):
-        for plane, row in zip(channel, target, strict=True):  # in float64, a slice at a time
-            row[...] = plane * np.float64(factor) + shift
-    return scaled
-
-
-def _damaged(path: Path, fault: str, num_bytes: int, expected: int) -> VolumeError:
-    found = fault if num_bytes >= expected else f"{fault}: {share_of(num_bytes, expected)}"
-    return VolumeError(
-        path,
-        found,
-        f"Its header promises {expected:,} bytes of voxels in an unbroken stream.",
-        "Copy or download the file again.",
-    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from volunet.errors import VolumeError
 from volunet.volumes.grid import Grid
@@ -89,14 +90,28 @@ def check_finite(volume: Volume) -> None:
     Raises:
         VolumeError: Some are NaN or infinite.
     """
-    if volume.array.dtype.kind != "f":
-        return
-    num_nan = sum(int(np.isnan(channel).sum()) for channel in volume.array)
-    num_infinite = sum(int(np.isinf(channel).sum()) for channel in volume.array)
+    num_nan, num_infinite = count_not_finite(volume.array)
+    refuse_not_finite(num_nan, num_infinite, volume.array.size, volume.source or "volume")
+
+
+def count_not_finite(array: NDArray[Any]) -> tuple[int, int]:
+    """Numbers of NaN and of infinite voxels of an array (C, D, H, W)."""
+    if array.dtype.kind != "f":
+        return 0, 0
+    num_nan = sum(int(np.isnan(channel).sum()) for channel in array)
+    return num_nan, sum(int(np.isinf(channel).sum()) for channel in array)
+
+
+def refuse_not_finite(num_nan: int, num_infinite: int, num_voxels: int, where: str | Path) -> None:
+    """Refuse a volume by the numbers of its voxels that are no numbers.
+
+    Raises:
+        VolumeError: One is not 0.
+    """
     if num_nan or num_infinite:
         raise VolumeError(
-            volume.source or "volume",
-            f"{num_nan:,} voxels are NaN and {num_infinite:,} infinite, of {volume.array.size:,}",
+            where,
+            f"{num_nan:,} voxels are NaN and {num_infinite:,} infinite, of {num_voxels:,}",
             "Every voxel is a finite number.",
             "Give them the value of the background (CT: −1024), or remove the case.",
         )

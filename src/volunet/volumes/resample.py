@@ -132,8 +132,8 @@ def conform_labels(volume: Volume, orientation: str, spacing_mm: Spacing3 | None
     source = sampling.aligned(volume.array)
     result = np.empty((volume.num_channels, *grid.shape), volume.array.dtype)
     for labels, target in zip(source, result, strict=True):
-        for slab in sampling.slabs():
-            block = np.ascontiguousarray(labels[sampling.source_planes(slab)])
+        for slab in sampling.slabs(0):
+            block = np.ascontiguousarray(labels[sampling.source_planes(0, slab)])
             present = np.unique(block)  # a label that is not in the slab cannot win there
             winners = _winners(len(present), _one_hot(sampling, block, present, slab))
             target[slab] = present[winners]
@@ -168,11 +168,8 @@ def labels_onto(scores: Volume, grid: Grid, values: Sequence[int]) -> Volume:
         )
     numbers = np.array(values, dtype=smallest_label_dtype(tuple(values)))
     sampling = plan_sampling(scores.grid, grid)
-    source = sampling.aligned(scores.array)
-    result = np.empty(grid.shape, numbers.dtype)
-    for slab in sampling.slabs():
-        blocks = source[:, sampling.source_planes(slab)]
-        result[slab] = numbers[_winners(len(values), _class_of(sampling, blocks, slab))]
+    result = np.empty((1, *grid.shape), numbers.dtype)
+    carry_labels(sampling, *_whole(sampling, scores, result), numbers)
     return Volume(result, grid.affine, scores.source)
 
 
@@ -191,10 +188,40 @@ def scores_onto(scores: Volume, grid: Grid) -> Volume:
     """
     sampling = plan_sampling(scores.grid, grid)
     result = np.empty((scores.num_channels, *grid.shape), np.float32)
-    for channel, target in zip(sampling.aligned(scores.array), result, strict=True):
-        for slab in sampling.slabs():
-            target[slab] = sampling.sample(channel[sampling.source_planes(slab)], slab)
+    sampling.carry(*_whole(sampling, scores, result))
     return Volume(result, grid.affine, scores.source)
+
+
+def carry_labels(
+    sampling: Sampling,
+    source: NDArray[Any],
+    target: NDArray[Any],
+    axis: int,
+    slab: slice,
+    numbers: NDArray[Any],
+) -> None:
+    """Interpolate a slab of every class and write the label of the largest score into `target`.
+
+    Args:
+        sampling: From the scores' grid to the label map's.
+        source: The aligned scores' planes of ``sampling.source_planes(axis, slab)``, (K, …).
+        target: The slab of the label map, (1, …).
+        axis: Axis of the label map that the slab is a part of, 0 to 2.
+        slab: The planes, at least one.
+        numbers: Label value of each class, (K,).
+    """
+    for piece, blocks, part in sampling.pieces(source, target, axis, slab):
+        winners = _winners(len(numbers), _class_of(sampling, blocks, axis, piece))
+        part[0] = numbers[winners]
+
+
+def _whole(
+    sampling: Sampling, volume: Volume, result: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], int, slice]:
+    """The whole target as one slab along axis 0: what `Sampling.pieces` wants."""
+    slab = slice(0, result.shape[1])
+    needed = sampling.source_planes(0, slab)
+    return sampling.aligned(volume.array)[:, needed], result, 0, slab
 
 
 def _reoriented(grid: Grid, orientation: str) -> Grid:
@@ -213,7 +240,7 @@ def _winners(
     num_classes: int, score_of: Callable[[int], NDArray[np.float32]]
 ) -> NDArray[np.intp] | NDArray[np.uint16]:
     """Class with the largest score of each voxel, holding two maps of scores at a time."""
-    best = score_of(0)
+    best = score_of(0).copy()  # it may be the caller's own scores
     winners = np.zeros(best.shape, np.intp if num_classes > 65535 else np.uint16)
     for index in range(1, num_classes):
         score = score_of(index)
@@ -226,10 +253,10 @@ def _winners(
 def _one_hot(
     sampling: Sampling, block: NDArray[Any], present: NDArray[Any], slab: slice
 ) -> Callable[[int], NDArray[np.float32]]:
-    return lambda index: sampling.sample((block == present[index]).astype(np.float32), slab)
+    return lambda index: sampling.sample((block == present[index]).astype(np.float32), 0, slab)
 
 
 def _class_of(
-    sampling: Sampling, blocks: NDArray[Any], slab: slice
+    sampling: Sampling, blocks: NDArray[Any], axis: int, slab: slice
 ) -> Callable[[int], NDArray[np.float32]]:
-    return lambda index: sampling.sample(blocks[index], slab)
+    return lambda index: sampling.sample(blocks[index], axis, slab)

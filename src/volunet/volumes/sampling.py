@@ -3,10 +3,12 @@
 Grids that differ only in axis order, direction, spacing and offset (and those are the only ones
 between a scan and a model) are resampled axis by axis: three 1D interpolations, exact where voxels
 coincide, right for sheared grids too, and a slab needs no map of full size beside the result.
+A slab is a run of planes along any axis of the target, and its numbers are the whole target's.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +44,16 @@ class _Axis:
     weight: NDArray[np.float32] | None
     ratio: float
 
+    @property
+    def reach(self) -> int:
+        """Source voxels that a target voxel needs above its lower one."""
+        return 0 if self.weight is None else 1
+
+    def part(self, slab: slice) -> _Axis:
+        """The positions of some target voxels, counted from the lower voxel of the first."""
+        weight = None if self.weight is None else self.weight[slab]
+        return _Axis(self.lower[slab] - self.lower[slab.start], weight, self.ratio)
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -61,37 +73,106 @@ class Sampling:
         """View a source array (C, D, H, W) with its axes in the target's order and direction."""
         return turned(array, self.order, self.flipped)
 
-    def slabs(self) -> Iterator[slice]:
-        """Target planes (D) in slabs of about 2 million voxels."""
-        depth, height, width = (len(axis.lower) for axis in self.axes)
-        planes = max(1, _SLAB_VOXELS // (height * width))
-        for start in range(0, depth, planes):
-            yield slice(start, min(start + planes, depth))
+    @property
+    def only_turns(self) -> bool:
+        """Whether the target's voxels are the source's, one for one: nothing to interpolate."""
+        return all(
+            axis.ratio == 1.0
+            and axis.weight is None
+            and np.array_equal(axis.lower, np.arange(len(axis.lower)))
+            for axis in self.axes
+        )
 
-    def source_planes(self, slab: slice) -> slice:
-        """Planes of the aligned source that a slab of target planes needs."""
-        axis = self.axes[0]
-        lower = axis.lower[slab]
-        return slice(int(lower[0]), int(lower[-1]) + (1 if axis.weight is None else 2))
-
-    def sample(self, block: NDArray[Any], slab: slice) -> NDArray[np.float32]:
-        """Interpolate one slab.
+    def slabs(self, axis: int, within: slice | None = None) -> Iterator[slice]:
+        """Target planes along an axis, in slabs of about 2 million voxels.
 
         Args:
-            block: The aligned source's planes of `source_planes`, (d, H, W), of any real type.
+            axis: Target axis, 0 to 2.
+            within: The planes to cover; None covers all.
+        """
+        sizes = [len(positions.lower) for positions in self.axes]
+        planes = max(1, _SLAB_VOXELS * sizes[axis] // math.prod(sizes))
+        within = within or slice(0, sizes[axis])
+        for start in range(within.start, within.stop, planes):
+            yield slice(start, min(start + planes, within.stop))
+
+    def source_planes(self, axis: int, slab: slice) -> slice:
+        """Planes of the aligned source that a slab of target planes along the same axis needs."""
+        positions = self.axes[axis]
+        lower = positions.lower[slab]
+        return slice(int(lower[0]), int(lower[-1]) + positions.reach + 1)
+
+    def planes_within(self, axis: int, start: int, stop: int) -> slice:
+        """Target planes that planes [start, stop) of the aligned source suffice for."""
+        positions = self.axes[axis]
+        first, last = np.searchsorted(positions.lower, (start, stop - positions.reach))
+        return slice(int(first), int(max(first, last)))
+
+    def planes_across(self, axis: int, seam: int) -> slice:
+        """Target planes that need planes seam − 1 and seam of the aligned source, both."""
+        positions = self.axes[axis]
+        first, last = np.searchsorted(positions.lower, (seam - positions.reach, seam))
+        return slice(int(first), int(last))
+
+    def sample(self, block: NDArray[Any], axis: int, slab: slice) -> NDArray[np.float32]:
+        """Interpolate one slab of one channel.
+
+        The numbers are those of the whole target, whatever the axis and the slab: each depends on
+        its own two source voxels an axis, and the order of the axes on the whole grids alone.
+
+        Args:
+            block: The aligned source's planes of `source_planes`, of any real type: (d, H, W)
+                where the axis is 0, (D, h, W) or (D, H, w) where it is another.
+            axis: Target axis that the slab is a part of, 0 to 2.
             slab: The target planes.
 
         Returns:
-            The target's planes, (slab, H, W) float32.
+            The target's planes, float32, (slab, H, W) where the axis is 0. They may be `block`
+            itself where there is nothing to interpolate.
         """
-        first = self.axes[0]
-        weight = None if first.weight is None else first.weight[slab]
-        depth = _Axis(first.lower[slab] - first.lower[slab.start], weight, first.ratio)
+        axes = list(self.axes)
+        axes[axis] = axes[axis].part(slab)
         values = block
-        steps = sorted(enumerate((depth, *self.axes[1:])), key=lambda step: step[1].ratio)
-        for index, axis in steps:  # shrink before growing: fewer voxels pass through
-            values = _interpolated(values, index, axis)
+        for index, positions in sorted(enumerate(axes), key=lambda step: step[1].ratio):
+            # shrink before growing: fewer voxels pass through
+            values = _interpolated(values, index, positions)
         return np.ascontiguousarray(values, dtype=np.float32)
+
+    def pieces(
+        self, source: NDArray[Any], target: NDArray[Any], axis: int, slab: slice
+    ) -> Iterator[tuple[slice, NDArray[Any], NDArray[Any]]]:
+        """Cut a slab into pieces that stay near the caches.
+
+        Args:
+            source: The aligned source's planes of `source_planes`, (C, …).
+            target: The slab, (K, …).
+            axis: Target axis that the slab is a part of, 0 to 2.
+            slab: The target planes, at least one.
+
+        Yields:
+            The target planes of a piece, and its views of `source` and `target`.
+        """
+        origin = self.source_planes(axis, slab).start
+        for piece in self.slabs(axis, slab):
+            needed = self.source_planes(axis, piece)
+            yield (
+                piece,
+                planes_of(source, axis, needed.start - origin, needed.stop - origin),
+                planes_of(target, axis, piece.start - slab.start, piece.stop - slab.start),
+            )
+
+    def carry(
+        self, source: NDArray[Any], target: NDArray[np.float32], axis: int, slab: slice
+    ) -> None:
+        """Interpolate a slab of every channel into `target`; arguments as of `pieces`, C = K."""
+        for piece, block, part in self.pieces(source, target, axis, slab):
+            for channel, into in zip(block, part, strict=True):
+                into[...] = self.sample(channel, axis, piece)
+
+
+def planes_of(array: NDArray[Any], axis: int, start: int, stop: int) -> NDArray[Any]:
+    """View planes [start, stop) along an axis, 0 to 2, of an array (C, D, H, W)."""
+    return array[(slice(None),) * (1 + axis) + (slice(start, stop),)]
 
 
 def turned(

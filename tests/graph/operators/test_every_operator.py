@@ -97,8 +97,8 @@ EXAMPLES: dict[str, Example] = {
     "Transpose": ([X], [], {"perm": [0, 2, 3, 1]}),
 }  # fmt: skip
 
-WITHOUT_PYTORCH = {"LpPool", "Hardmax", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare"} | {
-    "Constant", "Range",
+WITHOUT_PYTORCH = {"LpPool", "Hardmax", "ReduceProd"} | {
+    "Constant",
 }  # fmt: skip
 """Operators for which there is no single call."""
 

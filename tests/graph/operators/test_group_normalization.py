@@ -28,8 +28,17 @@ def test_a_groups_volume_is_normed_as_a_whole(
     if count == 4:
         assert check_source(model).module == f"nn.GroupNorm({groups}, 4)"
     else:
-        assert NORM.source(model.node) is None
+        assert check_source(model).module is None
     assert NORM.flops(model.node).others == 6 * x.size
+
+
+def test_a_group_of_a_single_element_becomes_the_bias(
+    one: Any, numbers: Any, check_source: Any
+) -> None:
+    constants = [numbers(4, seed=1), numbers(4, seed=2)]
+    x = [numbers(1, 4, 1, 1, 1)]
+    model = one("GroupNormalization", x, constants, opset=21, num_groups=4, epsilon=1.0)
+    assert check_source(model).module is None
 
 
 @pytest.mark.parametrize(("opset", "count"), [(18, 2), (21, 4)])

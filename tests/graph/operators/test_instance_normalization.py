@@ -29,6 +29,16 @@ def test_a_channels_volume_is_normed_as_a_whole(
     assert NORM.flops(model.node).others == 6 * x.size
 
 
+@pytest.mark.parametrize("sizes", [(1,), (1, 1, 1)])
+def test_a_single_voxel_becomes_the_bias(
+    one: Any, numbers: Any, check_source: Any, sizes: tuple[int, ...]
+) -> None:
+    constants = [numbers(3, seed=1), numbers(3, seed=2)]
+    # Of no variance at all, 1e-5 would make the rounding of the mean 300 times as large.
+    model = one("InstanceNormalization", [numbers(1, 3, *sizes)], constants, epsilon=1.0)
+    assert check_source(model).module is None
+
+
 def test_parameters_that_are_computed_are_followed_by_channel(
     one: Any, numbers: Any, check_reads: Any
 ) -> None:

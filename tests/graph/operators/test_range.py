@@ -15,10 +15,11 @@ from volunet.graph.evaluation import evaluate
     [(0, 5, 1), (2, 9, 3), (2, 8, 3), (9, 2, -2), (-3, 4, 2), (0, 200, 1)],
 )
 def test_numbers_are_those_of_onnx_runtime(
-    one: Any, check_sizes: Any, start: int, limit: int, delta: int
+    one: Any, check_sizes: Any, check_source: Any, start: int, limit: int, delta: int
 ) -> None:
     model = one("Range", [], [np.int64(start), np.int64(limit), np.int64(delta)])
     check_sizes(model)
+    assert check_source(model).call == f"torch.arange({start}, {limit}, {delta})"
     expected = model.run()[0].tolist()
     values = model.node.outputs[0].values
     # Only short lists are kept.

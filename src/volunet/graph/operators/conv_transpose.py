@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from volunet.graph.node import Node
@@ -99,15 +99,20 @@ class ConvTranspose(Operator):
         return (1, 2)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.ConvTranspose3d``; None where front and back are not cut off alike, or added to.
+        """``nn.ConvTranspose3d``, cut by ``F.pad`` where front and back are not cut off alike.
 
-        None too where weights or bias are no constants.
+        None where slices are added instead, or where weights or bias are no constants.
         """
         windows = transposed_windows(node)
-        if any(w.begin != w.end or (isinstance(w.begin, int) and w.begin < 0) for w in windows):
+        cuts = [side for w in reversed(windows) for side in (w.begin, w.end)]
+        if any(isinstance(side, int) and side < 0 for side in cuts):
             return None
         if any(tensor is not None and tensor.is_data for tensor in node.inputs[1:]):
             return None
+        call = "{module}({0})"
+        if any(w.begin != w.end for w in windows):
+            call = f"F.pad({{module}}({{0}}), {[-side for side in cuts]})"
+            windows = tuple(replace(w, begin=0, end=0) for w in windows)
         weight = node.numbers(1)
         group = node.count("group", 1)
         arguments = [str(weight[0]), str(weight[1] * group)]
@@ -124,7 +129,7 @@ class ConvTranspose(Operator):
             arguments.append("bias=False")
         weights = {"weight": 1} | ({"bias": 2} if node.has(2) else {})
         module = f"nn.ConvTranspose{len(windows)}d({', '.join(arguments)})"
-        return Source("{module}({0})", module, weights)
+        return Source(call, module, weights)
 
 
 def transposed_windows(node: Node) -> tuple[AxisTransposed, ...]:

@@ -56,13 +56,18 @@ class Gather(Operator):
         return (0,) if node.input(0).dtype.is_floating_point() else ()
 
     def source(self, node: Node) -> Source | None:
-        """``torch.select`` for a single constant index, else ``torch.index_select``."""
-        axis = node.integer("axis", 0)
+        """``torch.select`` for a single constant index, ``torch.index_select`` for a list.
+
+        An index expression for a table of indices.
+        """
+        axis = positive_axis(node, node.integer("axis", 0), len(node.shape(0)))
         places = node.sizes(1)
         if places is not None and node.shape(1) == ():
             return Source(f"torch.select({{0}}, {axis}, {places[0]})")
         if len(node.shape(1)) != 1:
-            return None
+            return Source(f"{{0}}[{':, ' * axis}{{1}}]")
         if places is not None:
-            return Source(f"torch.index_select({{0}}, {axis}, torch.tensor({list(places)}))")
+            size = node.numbers(0)[axis]
+            forward = [place % size if isinstance(place, int) else place for place in places]
+            return Source(f"torch.index_select({{0}}, {axis}, torch.tensor({forward}))")
         return Source(f"torch.index_select({{0}}, {axis}, {{1}})")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from volunet.graph.node import Node
 from volunet.graph.operators.epsilon import epsilon_argument
 from volunet.graph.operators.operator import (
@@ -52,11 +54,19 @@ class GroupNormalization(Operator):
         return (1, 2)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.GroupNorm``; None where scale and bias are by group (opset 18)."""
-        channels = node.numbers()[1]
-        if node.numbers(1) != (channels,):
-            return None
-        arguments = [str(node.count("num_groups", 1)), str(channels), *epsilon_argument(node)]
+        """``nn.GroupNorm``; a function where scale and bias are by group (opset 18).
+
+        So too where a group is a single element, which the module refuses.
+        """
+        shape = node.numbers()
+        channels, groups = shape[1], node.count("num_groups", 1)
+        each = channels // groups
+        if node.numbers(1) != (channels,) or each * prod(shape[2:]) == 1:
+            repeated = "" if node.numbers(1) == (channels,) else f".repeat_interleave({each})"
+            scale, bias = (f"{{{i}}}{repeated}" for i in (1, 2))
+            given = ", ".join(["{0}", str(groups), scale, bias, *epsilon_argument(node)])
+            return Source(f"torch.group_norm({given})")
+        arguments = [str(groups), str(channels), *epsilon_argument(node)]
         return Source(
             "{module}({0})", f"nn.GroupNorm({', '.join(arguments)})", {"weight": 1, "bias": 2}
         )

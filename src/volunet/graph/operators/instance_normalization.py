@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from volunet.graph.node import Node
 from volunet.graph.operators.epsilon import epsilon_argument
 from volunet.graph.operators.operator import (
@@ -48,7 +50,10 @@ class InstanceNormalization(Operator):
         return (1, 2)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.InstanceNorm3d``."""
+        """``nn.InstanceNorm3d``; of a single voxel, which that refuses, a group norm's function."""
+        if prod(node.numbers()[2:]) == 1:
+            given = ["{0}", str(node.numbers(1)[0]), "{1}", "{2}", *epsilon_argument(node)]
+            return Source(f"torch.group_norm({', '.join(given)})")
         arguments = [str(node.numbers(1)[0]), *epsilon_argument(node), "affine=True"]
         module = f"nn.InstanceNorm{len(node.shape()) - 2}d({', '.join(arguments)})"
         return Source("{module}({0})", module, {"weight": 1, "bias": 2})

@@ -8,6 +8,7 @@ from volunet.graph.node import Node
 from volunet.graph.operators.conv import window_arguments
 from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, element_flops
 from volunet.graph.operators.windows import AxisWindow, repeat, windows_of
+from volunet.graph.sizes import Size
 from volunet.graph.spans import Pointwise
 from volunet.graph.tensors import Tensor
 
@@ -52,17 +53,17 @@ class Pool(Operator):
     def source(self, node: Node) -> Source | None:
         """``nn.MaxPool3d`` or ``nn.AvgPool3d``.
 
-        None where the padding differs front and back, or is more than half of the kernel, which
-        PyTorch does not take.
+        Behind ``F.pad`` where the padding differs front and back, or is more than half of the
+        kernel, which PyTorch does not take.
         """
         windows = pool_windows(node)
-        if any(w.begin != w.end for w in windows) or not self.module:
-            return None
-        if any(isinstance(w.begin, int) and 2 * w.begin > w.kernel for w in windows):
-            return None
         average = self.module == "AvgPool"
-        if average and any(w.dilation != 1 for w in windows):
+        if not self.module or (average and any(w.dilation != 1 for w in windows)):
             return None
+        if any(w.begin != w.end for w in windows):
+            return self._padded(node, windows)
+        if any(isinstance(w.begin, int) and 2 * w.begin > w.kernel for w in windows):
+            return self._padded(node, windows)
         kernel = tuple(w.kernel for w in windows)
         arguments = [repeat(kernel)]
         # PyTorch's stride is the kernel by default, ONNX's is 1.
@@ -76,6 +77,34 @@ class Pool(Operator):
         if node.integer("ceil_mode", 0):
             arguments.append("ceil_mode=True")
         return Source("{module}({0})", f"nn.{self.module}{len(windows)}d({', '.join(arguments)})")
+
+    def _padded(self, node: Node, windows: tuple[AxisWindow, ...]) -> Source | None:
+        """The pooling of an input that is padded beforehand, as far as its windows reach.
+
+        None for averages in ceil mode that count the padding: of windows beyond the padding they
+        count a part only; and for a maximum of whole numbers, of which none is below all.
+        """
+        average, counted = self.module == "AvgPool", bool(node.integer("count_include_pad", 0))
+        if average and counted and node.integer("ceil_mode", 0):
+            return None
+        if not node.input(0).dtype.is_floating_point():
+            return None
+        out = (node.outputs[0].shape or ())[2:]
+        sides: list[Size] = []
+        for window, d, size in reversed(list(zip(windows, node.numbers()[2:], out, strict=True))):
+            reached = (size - 1) * window.stride + window.reach
+            sides += [window.begin, reached - window.begin - d]
+        plain = [AxisWindow(w.kernel, w.stride, w.dilation) for w in windows]
+        arguments = [a.replace("kernel_size=", "") for a in window_arguments(tuple(plain))]
+        if "stride" not in "".join(arguments):
+            arguments.append("stride=1")
+        module = f"nn.{self.module}{len(windows)}d({', '.join(arguments)})"
+        if not average:
+            return Source(f"{{module}}(F.pad({{0}}, {sides}, value=-torch.inf))", module)
+        call = f"{{module}}(F.pad({{0}}, {sides}))"
+        if not counted:  # divided by the share of each window that lies in the input
+            call += f" / {{module}}(F.pad(torch.ones_like({{0}}[:1, :1]), {sides}))"
+        return Source(call, module)
 
 
 def pool_windows(node: Node) -> tuple[AxisWindow, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Operator
+from volunet.graph.operators.operator import Operator, Source
 from volunet.graph.operators.wanted_shape import depends
 from volunet.graph.sizes import ceil_div, maximum
 from volunet.graph.tensors import MOST_VALUES, Tensor
@@ -30,3 +30,8 @@ class Range(Operator):
         if isinstance(count, int) and count <= MOST_VALUES:
             values = tuple(start + index * delta for index in range(count))
         return (node.output((count,), values=values, is_data=False),)
+
+    def source(self, node: Node) -> Source | None:
+        """``torch.arange``."""
+        bounds = [sizes[0] for sizes in (node.sizes(index) for index in range(3)) if sizes]
+        return Source(f"torch.arange({', '.join(map(str, bounds))})")

@@ -23,14 +23,16 @@ class Reduce(Operator):
     Args:
         function: PyTorch's function, with ``dim`` and ``keepdim``; empty where there is none.
         axes_since: Opset from which the axes are an input.
+        before: What is reduced, of the input ``{0}``.
 
     Source:
         https://onnx.ai/onnx/operators/onnx__ReduceMean.html
     """
 
-    def __init__(self, function: str, axes_since: int = 18) -> None:
+    def __init__(self, function: str, axes_since: int = 18, before: str = "{0}") -> None:
         self.function = function
         self.axes_since = axes_since
+        self.before = before
 
     def role_in(self, node: Node) -> Role:
         """A pooling, where it is over all spatial axes of feature maps."""
@@ -66,13 +68,14 @@ class Reduce(Operator):
         return Flops(others=count_elements(node.numbers()))
 
     def source(self, node: Node) -> Source | None:
-        """``torch.mean``."""
+        """``torch.mean``, of each element's ``before`` where there is one."""
         if not self.function:
             return None
         if not self.axes(node):
             return Source("{0}")
         keep = bool(node.integer("keepdims", 1))
-        return Source(f"{self.function}({{0}}, dim={self.axes(node)}, keepdim={keep})")
+        call = f"{self.function}({self.before}, dim={self.axes(node)}, keepdim={keep})"
+        return Source(f"torch.sqrt({call})" if node.op_type == "ReduceL2" else call)
 
     def axes(self, node: Node) -> tuple[int, ...]:
         """The reduced axes, from the front; all where none is named.

@@ -47,11 +47,14 @@ class Softmax(Operator):
         return element_flops(node, 5)
 
     def source(self, node: Node) -> Source | None:
-        """``F.softmax``."""
+        """``F.softmax``, of several axes as one where there are."""
         axes = self._axes(node)
-        if not self.function or len(axes) != 1:
+        if not self.function:
             return None
-        return Source(f"{self.function}({{0}}, dim={axes[0]})")
+        if len(axes) == 1:
+            return Source(f"{self.function}({{0}}, dim={axes[0]})")
+        flat = f"{{0}}.flatten({axes[0]}), dim={axes[0]}"
+        return Source(f"{self.function}({flat}).reshape({{0}}.shape)")
 
     def _axes(self, node: Node) -> range:
         rank = len(node.shape())

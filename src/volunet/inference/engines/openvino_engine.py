@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import openvino as ov
 from numpy.typing import NDArray
 
@@ -30,10 +32,7 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, model: Path | bytes, threads: int | None) -> None:
-        # Float32 always: on some processors OpenVINO would choose bfloat16 by itself.
-        self._config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if threads is not None:
-            self._config["INFERENCE_NUM_THREADS"] = threads
+        self._config = _config(threads)
         self._core = ov.Core()
         try:
             self._model = self._core.read_model(model if isinstance(model, bytes) else str(model))
@@ -58,9 +57,53 @@ class OpenVinoEngine:
         return answer
 
 
+class OpenVinoStatic:
+    """An OpenVINO model of fixed shapes, which reads and writes the caller's arrays themselves.
+
+    Args:
+        model: The model.
+        threads: Threads to use; None leaves it to OpenVINO.
+
+    Raises:
+        EngineError: OpenVINO does not take the model.
+    """
+
+    def __init__(self, model: ir.Model, threads: int | None) -> None:
+        core = ov.Core()
+        try:
+            read = core.read_model(ir.to_proto(model).SerializeToString())
+            self._request = core.compile_model(read, "CPU", _config(threads)).create_infer_request()
+        except RuntimeError as error:
+            raise _engine_error("a part of the model", error) from error
+
+    def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]) -> None:
+        """See `StaticModel.run`."""
+        try:
+            for index, array in enumerate(inputs):
+                self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+            for index, array in enumerate(outputs):
+                self._request.set_output_tensor(index, ov.Tensor(array, shared_memory=True))
+            self._request.infer()
+        except RuntimeError as error:
+            raise _engine_error("a part of the model", error) from error
+
+
 def make_engine(model: Path | bytes, threads: int | None) -> OpenVinoEngine:
     """Read a model; it is compiled at its first run."""
     return OpenVinoEngine(model, threads)
+
+
+def make_static(model: ir.Model, threads: int | None) -> OpenVinoStatic:
+    """Compile a model of fixed shapes."""
+    return OpenVinoStatic(model, threads)
+
+
+def _config(threads: int | None) -> dict[str, Any]:
+    # Float32 always: on some processors OpenVINO would choose bfloat16 by itself.
+    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = threads
+    return config
 
 
 def _engine_error(what: str, error: Exception) -> EngineError:

@@ -1,4 +1,4 @@
-"""PyTorch: runs a network, or rebuilds one from the plan and weights of volunet's own ONNX file."""
+"""PyTorch: a network rebuilt from volunet's own ONNX file, or any other file's graph as it is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import torch
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from volunet.errors import EngineError
+from volunet.errors import EngineError, ShapeError
 from volunet.graph.onnx_file import find_plan, parse_onnx, read_onnx, weights_of
+from volunet.graph.structure import check_structure
+from volunet.inference.engines.torch_graph import TorchGraph
 from volunet.nets.deployed import DeployedNetwork
 from volunet.nets.presets import build_network
 
@@ -46,30 +49,87 @@ class TorchEngine:
         return answer
 
 
-def make_engine(model: Path | bytes, threads: int | None) -> TorchEngine:
-    """Rebuild the network of an ONNX file of volunet's export.
+class TorchGraphEngine:
+    """An ONNX graph of any origin, made ready for one size at a time; the last size stays ready.
+
+    Args:
+        model: The graph; its first output is the answer.
+        where: The file, for messages.
+        threads: Threads to use; None leaves it to PyTorch.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: ir.Model, where: str, threads: int | None = None) -> None:
+        self._model = model
+        self._where = where
+        self._threads = threads
+        self._shape: tuple[int, ...] | None = None
+        self._graph: TorchGraph | None = None
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[Any]:
+        """See `Engine.run`."""
+        if self._graph is None or self._shape != x.shape:
+            self._graph = None  # frees the last size's weights before they are read again
+            try:
+                self._graph = TorchGraph(
+                    self._model, self._where, threads=self._threads, size=x.shape
+                )
+            except ShapeError as error:
+                raise EngineError(
+                    f"PyTorch, input {'×'.join(map(str, x.shape))}",
+                    error.found,
+                    error.expected,
+                    "Give another size, or volunet inspect the model.",
+                ) from error
+            self._shape = x.shape
+        return self._graph.run([x])[0]
+
+
+def make_engine(model: Path | bytes, threads: int | None) -> TorchEngine | TorchGraphEngine:
+    """Rebuild the network of an ONNX file of volunet's export, or take a file's graph as it is.
+
+    The graph is taken where no plan describes the network, or another one than the weights are of.
 
     Raises:
-        EngineError: The file is not volunet's, or its weights are not its plan's network.
+        EngineError: The bytes are no whole ONNX model.
+        ConfigError: The file is not a whole ONNX file, or its structure is not sound.
     """
     where = "the model" if isinstance(model, bytes) else str(model)
+    graph = _parsed(model, where) if isinstance(model, bytes) else read_onnx(model)
+    network = _rebuilt(graph, where)
+    return (
+        TorchGraphEngine(graph, where, threads)
+        if network is None
+        else TorchEngine(network, threads)
+    )
+
+
+def _parsed(data: bytes, where: str) -> ir.Model:
     try:
-        graph = parse_onnx(model) if isinstance(model, bytes) else read_onnx(model)
+        model = parse_onnx(data)
     except DecodeError as error:
-        raise EngineError(
-            where,
-            f"not a whole ONNX model ({error})",
-            "The bytes of an ONNX model.",
-            "Export the model again.",
-        ) from error
+        raise _not_a_model(where, str(error)) from error
+    if not model.graph.outputs:
+        raise _not_a_model(where, "no graph with an output in it")
+    check_structure(model, Path(where))
+    return model
+
+
+def _not_a_model(where: str, reason: str) -> EngineError:
+    return EngineError(
+        where,
+        f"not a whole ONNX model ({reason})",
+        "The bytes of an ONNX model.",
+        "Export the model again.",
+    )
+
+
+def _rebuilt(graph: ir.Model, where: str) -> DeployedNetwork | None:
+    """The network of the plan with the file's weights; None without one that they are of."""
     plan = find_plan(graph, where)
     if plan is None or plan.network is None:
-        raise EngineError(
-            where,
-            "no plan that describes a network in its metadata",
-            "PyTorch can rebuild only what volunet export wrote.",
-            "Use --engine openvino or --engine onnxruntime.",
-        )
+        return None
     deployed = DeployedNetwork(build_network(plan.network), plan)
     wanted = deployed.state_dict()
     weights = {
@@ -79,14 +139,7 @@ def make_engine(model: Path | bytes, threads: int | None) -> TorchEngine:
     }
     needed = {name for name in wanted if not name.endswith("num_batches_tracked")}
     needed -= {name for name in needed if ".side_heads." in name}
-    unlike = [n for n in weights if weights[n].shape != wanted[n].shape]
-    if needed - weights.keys() or unlike:
-        odd = sorted((needed - weights.keys()) | set(unlike))
-        raise EngineError(
-            where,
-            f"{len(odd)} weights missing or of another shape, the first {odd[0]}",
-            "The weights in the file are those of the network in its plan.",
-            "Export the model again, or use --engine openvino.",
-        )
+    if needed - weights.keys() or any(weights[n].shape != wanted[n].shape for n in weights):
+        return None
     deployed.load_state_dict(weights, strict=False)
-    return TorchEngine(deployed, threads)
+    return deployed

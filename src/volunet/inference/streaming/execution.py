@@ -1,0 +1,253 @@
+"""Running a program: slices from the scan, through the engine, to whoever takes the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from volunet.graph.spans import Interpolated, Mirrored
+from volunet.inference.engines.static import StaticModel
+from volunet.inference.streaming.buffers import (
+    Buffer,
+    Pool,
+    Ring,
+    Slabs,
+    Source,
+    Spill,
+    Whole,
+    along,
+)
+from volunet.inference.streaming.flows import reads_apart
+from volunet.inference.streaming.kernels import Kernel, kernel_model
+from volunet.inference.streaming.program import Call, Program
+from volunet.inference.streaming.schedule import Schedule
+from volunet.inference.streaming.windows import interpolation, sources
+
+Array = NDArray[Any]
+Sink = Callable[[int, Array], None]
+"""Takes the answer's slices: the first one, and (1, K, …) of them."""
+
+
+class Execution:
+    """A program that is ready to run.
+
+    Args:
+        program: The program.
+        axes: The axis of each tensor.
+        compile_model: Makes the sub-models ready; called once for each kernel.
+        scratch: An empty folder for what is spilled.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        axes: dict[str, int | None],
+        compile_model: Callable[[ir.Model], StaticModel],
+        scratch: Path,
+    ) -> None:
+        self._program = program
+        self._axes = axes
+        self._scratch = scratch
+        self._models: dict[int, StaticModel] = {}
+        for call in program.calls:
+            if id(call.kernel) not in self._models:
+                model = kernel_model(program.fixed, call.kernel, axes)
+                self._models[id(call.kernel)] = compile_model(model)
+        self._arena = np.empty(arena_bytes(program), np.uint8)
+        self._pool = Pool()
+
+    def run(
+        self, slabs: Slabs, sink: Sink, progress: Callable[[float], None] | None = None
+    ) -> None:
+        """Run the program on a scan.
+
+        Args:
+            slabs: The scan on the model's grid.
+            sink: Takes the answer's slices, in order; it must not keep them.
+            progress: Called with the share of the work that is done.
+        """
+        self._buffers: dict[str, Buffer] = {self._program.source: Source(slabs)}
+        self._sink = sink
+        work = [call.kernel.group.flops / call.kernel.runs for call in self._program.calls]
+        total = sum(w * call.kernel.runs for w, call in zip(work, self._program.calls, strict=True))
+        done = 0.0
+
+        def run(place: int, number: int) -> None:
+            nonlocal done
+            self._run(self._program.calls[place], number)
+            done += work[place]
+            if progress:
+                progress(done / max(total, 1))
+
+        try:
+            Schedule(self._program, run, self._release).steps()
+        finally:
+            for buffer in self._buffers.values():
+                if isinstance(buffer, Spill):
+                    buffer.close()
+            self._buffers = {}
+
+    def _run(self, call: Call, number: int) -> None:
+        kernel = call.kernel
+        inputs: list[Array] = []
+        offset = 0
+        for index, feed in enumerate(kernel.group.feeds):
+            block = self._direct(call, index, number)
+            if block is None:
+                shape = kernel.feed_shapes[index]
+                dtype = self._program.fixed.dtypes[feed.tensor].numpy()
+                size = _aligned(prod(shape) * dtype.itemsize)
+                array = self._arena[offset : offset + prod(shape) * dtype.itemsize]
+                block = array.view(dtype).reshape(shape)
+                self._fill(call, index, number, block)
+                offset += size
+            inputs.append(block)
+            if isinstance(feed.span, Interpolated) and not kernel.group.is_whole:
+                windows, chunk = kernel.windows[index], kernel.chunk[feed.reader]
+                start = int(windows.starts[number])
+                weights = interpolation(feed.span, start, windows.length, number * chunk, chunk)
+                inputs.append(weights)
+        for name in call.statics:
+            buffer = self._buffers[name]
+            inputs.append(buffer.array if isinstance(buffer, Whole) else self._gathered(name))
+        outputs = []
+        for name, shape in zip(kernel.group.outputs, kernel.output_shapes, strict=True):
+            dtype = self._program.fixed.dtypes[name].numpy()
+            if kernel.group.is_whole:
+                outputs.append(np.empty(shape, dtype))
+            else:
+                outputs.append(self._pool.take(shape, dtype))
+        self._models[id(kernel)].run(inputs, outputs)
+        for name, buffer_name, array in zip(
+            kernel.group.outputs, call.outputs, outputs, strict=True
+        ):
+            self._store(kernel, name, buffer_name, number, array)
+
+    def _gathered(self, name: str) -> Array:
+        raise TypeError(name)
+
+    def _direct(self, call: Call, index: int, number: int) -> Array | None:
+        """The block that is a feed's window itself, where it is one."""
+        if not is_direct(self._program, call, index):
+            return None
+        buffer = self._buffers[call.feeds[index][0]]
+        return buffer.blocks[number] if isinstance(buffer, Ring) else None
+
+    def _fill(self, call: Call, index: int, number: int, block: Array) -> None:
+        """Bring a window together; slices beyond the volume are the operator's own padding."""
+        kernel = call.kernel
+        feed, windows = kernel.group.feeds[index], kernel.windows[index]
+        if kernel.group.is_whole:
+            block = np.moveaxis(block, 1, -1)
+        axis = feed.axis - 1
+        channel = 0
+        for part in call.feeds[index]:
+            tensor = self._program.tensor_of[part]
+            count = self._program.fixed.shapes[tensor][1]
+            target = block[..., channel : channel + count]
+            channel += count
+            buffer = self._buffers[part]
+            start = int(windows.starts[number])
+            if isinstance(feed.span, Mirrored) and not kernel.group.is_whole:
+                out_size = self._program.fixed.shapes[feed.reader][feed.axis]
+                places = sources(feed.span, start, windows.length, out_size)
+                for place, slice_ in enumerate(places):
+                    one = along(target, axis, place, place + 1)
+                    if slice_ is None:
+                        one[...] = feed.fill
+                    else:
+                        buffer.copy_to(one, axis, slice_, slice_ + 1)
+                continue
+            low = min(max(start, 0), feed.size)
+            high = max(min(start + windows.length, feed.size), low)
+            along(target, axis, 0, low - start)[...] = feed.fill
+            along(target, axis, high - start, windows.length)[...] = feed.fill
+            if low < high:
+                buffer.copy_to(along(target, axis, low - start, high - start), axis, low, high)
+
+    def _store(
+        self, kernel: Kernel, name: str, buffer_name: str, number: int, array: Array
+    ) -> None:
+        axis = self._axes[name]
+        is_target = buffer_name == self._program.target
+        if kernel.group.is_whole:
+            if is_target:
+                self._sink(0, array)
+            else:
+                self._buffers[buffer_name] = Whole(array)
+            return
+        chunk = kernel.chunk[name]
+        if is_target:
+            size = self._program.fixed.shapes[name][axis or 0]
+            count = min(chunk, size - number * chunk)
+            if count > 0:
+                kept = along(array, (axis or 0) - 1, 0, count)
+                self._sink(number * chunk, np.moveaxis(kept, -1, 1))
+            self._pool.give(array)
+            return
+        buffer = self._buffers.get(buffer_name)
+        if buffer is None:
+            buffer = self._buffers[buffer_name] = self._make(buffer_name, chunk, array)
+        if isinstance(buffer, Ring | Spill):
+            buffer.put(number, array)
+
+    def _make(self, name: str, chunk: int, array: Array) -> Ring | Spill:
+        if name not in self._program.spilled:
+            return Ring(self._pool, chunk)
+        path = self._scratch / f"{len(self._buffers)}.spill"
+        return Spill(path, self._pool, chunk, array.shape, array.dtype)
+
+    def _release(self, name: str, keep: int) -> None:
+        buffer = self._buffers.get(name)
+        if isinstance(buffer, Ring | Spill):
+            buffer.release(keep)
+        elif isinstance(buffer, Whole) and keep >= self._size(name):
+            del self._buffers[name]
+
+    def _size(self, name: str) -> int:
+        tensor = self._program.tensor_of[name]
+        axis = self._axes[tensor]
+        return 1 << 60 if axis is None else self._program.fixed.shapes[tensor][axis]
+
+
+def is_direct(program: Program, call: Call, index: int) -> bool:
+    """Whether a feed's windows are the very blocks that its tensor is made in."""
+    kernel = call.kernel
+    parts = call.feeds[index]
+    if kernel.group.is_whole or len(parts) > 1 or parts[0] in program.spilled:
+        return False
+    maker = program.makers.get(parts[0])
+    if maker is None or program.calls[maker].kernel.group.is_whole:
+        return False
+    chunk = program.calls[maker].kernel.chunk[program.tensor_of[parts[0]]]
+    windows, feed = kernel.windows[index], kernel.group.feeds[index]
+    starts = np.arange(kernel.runs) * chunk
+    out_size = program.fixed.shapes[feed.reader][feed.axis]
+    # Slices of a block past the tensor's end are not the padding that other readers would see.
+    apart = reads_apart(feed.span, feed.size, out_size)
+    return apart and windows.length == chunk and np.array_equal(windows.starts, starts)
+
+
+def arena_bytes(program: Program) -> int:
+    """Bytes of the windows of the call that needs most."""
+    most = 0
+    for call in program.calls:
+        sizes = [
+            _aligned(prod(shape) * program.fixed.dtypes[feed.tensor].numpy().itemsize)
+            for index, (feed, shape) in enumerate(
+                zip(call.kernel.group.feeds, call.kernel.feed_shapes, strict=True)
+            )
+            if not is_direct(program, call, index)
+        ]
+        most = max(most, sum(sizes))
+    return most
+
+
+def _aligned(num_bytes: int) -> int:
+    return -(-num_bytes // 64) * 64
