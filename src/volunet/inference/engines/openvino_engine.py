@@ -72,13 +72,17 @@ class OpenVinoStatic:
         core = ov.Core()
         try:
             read = core.read_model(ir.to_proto(model).SerializeToString())
-            self._request = core.compile_model(read, "CPU", _config(threads)).create_infer_request()
+            self._compiled = core.compile_model(read, "CPU", _config(threads))
         except RuntimeError as error:
             raise _engine_error("a part of the model", error) from error
+        self._request: Any = None
 
     def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]) -> None:
         """See `StaticModel.run`."""
         try:
+            if self._request is None:
+                # Not before: a request comes with arrays of its own, which are let go right here.
+                self._request = self._compiled.create_infer_request()
             for index, array in enumerate(inputs):
                 self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
             for index, array in enumerate(outputs):

@@ -165,7 +165,7 @@ class Execution:
                         buffer.copy_to(one, axis, slice_, slice_ + 1)
                 continue
             low = min(max(start, 0), feed.size)
-            high = max(min(start + windows.length, feed.size), low)
+            high = max(int(windows.needs[number]), low)
             along(target, axis, 0, low - start)[...] = feed.fill
             along(target, axis, high - start, windows.length)[...] = feed.fill
             if low < high:

@@ -49,7 +49,7 @@ class Feed:
         return self.tensor, None if is_pointwise(self.span) else self.span, self.fill
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Nodes that run together.
 

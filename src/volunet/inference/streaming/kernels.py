@@ -8,7 +8,7 @@ first spatial axis lie one behind another in memory.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -21,7 +21,7 @@ from volunet.inference.streaming.ranges import Range, on_range
 from volunet.inference.streaming.windows import Windows, windows_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A group at a number of slices.
 
@@ -102,6 +102,44 @@ def make_kernel(
             for name in group.outputs
         ),
         tuple(axes[name] for name in group.outputs),
+    )
+
+
+def kernel_of(kernel: Kernel, outputs: tuple[str, ...]) -> Kernel:
+    """A kernel that makes some of its outputs only, with what leads to them."""
+    group = kernel.group
+    ordered = tuple(name for name in group.outputs if name in outputs)
+    if ordered == group.outputs:
+        return kernel
+    wanted = set(ordered)
+    kept: list[int] = []
+    for place in reversed(range(len(group.steps))):
+        step = group.steps[place]
+        if wanted.intersection(step.outputs):
+            kept.insert(0, place)
+            wanted.update(tensor.name for tensor in step.rule.inputs if tensor is not None)
+    keys = {key for (place, _), key in group.reads.items() if place in kept}
+    feeds = [index for index, feed in enumerate(group.feeds) if feed.key in keys]
+    narrowed = replace(
+        group,
+        steps=tuple(group.steps[place] for place in kept),
+        feeds=tuple(group.feeds[index] for index in feeds),
+        statics=tuple(name for name in group.statics if name in wanted),
+        outputs=ordered,
+        reads={
+            (kept.index(place), index): key
+            for (place, index), key in group.reads.items()
+            if place in kept
+        },
+    )
+    places = [group.outputs.index(name) for name in ordered]
+    return replace(
+        kernel,
+        group=narrowed,
+        windows=tuple(kernel.windows[index] for index in feeds),
+        feed_shapes=tuple(kernel.feed_shapes[index] for index in feeds),
+        output_shapes=tuple(kernel.output_shapes[place] for place in places),
+        axes=tuple(kernel.axes[place] for place in places),
     )
 
 

@@ -18,6 +18,7 @@ from volunet.graph.operators import OPERATORS
 from volunet.graph.operators.global_pool import GlobalPool
 from volunet.graph.operators.reduce import Reduce
 from volunet.inference.streaming.fixed import Array, FixedGraph, Step, copy_of, rebuilt
+from volunet.inference.streaming.spreading import spread
 
 _AXES_AS_INPUT: Final = 18
 """Version of the operator set from which on ReduceMean takes its axes as an input."""
@@ -49,6 +50,9 @@ def lower(fixed: FixedGraph, axis: int) -> FixedGraph:
             _group_normalization(fixed, step, axis, writer)
         elif _reduces(step, axis):
             _reduction(step, axis, writer)
+        elif (pair := spread(fixed, step, writer.constants)) is not None:
+            nodes.extend(pair)
+            writer.has_written = True
         else:
             nodes.append(copy_of(step.node))
         nodes.extend(writer.taken())
