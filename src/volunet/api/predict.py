@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack, overload
 
 import numpy as np
+import onnx_ir as ir
 import SimpleITK as sitk  # noqa: N813  (the name that its documentation uses)
 from numpy.typing import NDArray
 
 from volunet.errors import ConfigError, EngineError, VolumeError, VolunetError
 from volunet.extras import check_train_extra
+from volunet.graph.onnx_file import parse_onnx
 from volunet.inference import ForeignModel, Model, choose_engine, open_engine, open_model
-from volunet.inference.predict import predict_volume
-from volunet.inference.scans import Scan, find_scans, read_scan
+from volunet.inference.engines import DeferredEngine
+from volunet.inference.passes import Mode, Pass, choose_pass
+from volunet.inference.predict import check_answer, check_scan, predict_volume
+from volunet.inference.scans import Scan, find_scans, read_scan, read_scan_grid
+from volunet.inference.streamed import predict_array, predict_streamed, write_slabs
+from volunet.inference.windows import agreement, check_windows, pad_values_of, predict_windows
 from volunet.volumes import (
     Volume,
     check_output_folder,
@@ -23,12 +32,17 @@ from volunet.volumes import (
     volume_of_image,
     write_volume,
 )
-from volunet.volumes.axes import Spacing3
+from volunet.volumes.axes import Shape3, Spacing3
+from volunet.volumes.scratch import clear_scratch, scratch_folder
+from volunet.volumes.slabs import is_zarr
 
 _log = logging.getLogger(__name__)
 
 ENDING: Final = ".nii.gz"
 """Ending of predictions, whatever the scan's: every viewer reads it."""
+
+ZARR_ENDING: Final = ".zarr"
+"""Ending of the predictions of OME-Zarr scans."""
 
 
 class PredictOptions(TypedDict, total=False):
@@ -40,7 +54,13 @@ class PredictOptions(TypedDict, total=False):
     foreign: ForeignModel | None
     resume: bool
     threads: int | None
-    progress: Callable[[int, int], None] | None
+    memory: int | None
+    mode: Mode
+    windows: bool
+    window_size: Shape3 | None
+    compare: bool
+    report: Report | None
+    progress: Callable[[float, int], None] | None
 
 
 @overload
@@ -77,9 +97,17 @@ def predict(
     foreign: ForeignModel | None = None,
     resume: bool = False,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    memory: int | None = None,
+    mode: Mode = "auto",
+    windows: bool = False,
+    window_size: Shape3 | None = None,
+    compare: bool = False,
+    report: Report | None = None,
+    progress: Callable[[float, int], None] | None = None,
 ) -> Any:
-    """Segment scans, each with one whole-volume pass, and answer on their own grids.
+    """Segment scans of any size with the answer of a whole-volume pass, on their own grids.
+
+    A scan whose pass does not fit in memory is streamed slab by slab, with the same answer.
 
     Args:
         model: An ONNX file, a run folder, or a model that `open_any` has opened.
@@ -92,6 +120,15 @@ def predict(
         foreign: What an ONNX file without a plan expects and answers.
         resume: Keep the predictions that are in `output` already and go on with the others.
         threads: Threads for the engine; None leaves it to the engine.
+        memory: Bytes that the process may take at most, scan and engine included; None: what the
+            machine has free.
+        mode: ``auto``: whole where that is predicted to fit, else streamed; ``whole``; or
+            ``streamed``.
+        windows: Predict in overlapping windows with Gaussian blending instead, as networks are
+            used that were trained so; an approximation, whose scores are held in memory.
+        window_size: Size of the windows, (D, H, W); None: the size of the training patches.
+        compare: With `windows`, predict exactly too and tell how well the two agree.
+        report: Told how each scan is predicted, before, and how well passes agree.
         progress: Called with the scans done and their number.
 
     Returns:
@@ -112,23 +149,120 @@ def predict(
         An array has no place in space of its own; spacing_mm is its voxel size in mm, (D, H, W).
         Pass spacing_mm=(1.0, 1.0, 1.0), for instance.
     """
+    ways = _Ways(memory, mode, windows, window_size, compare, probabilities, report or Report())
     if output is not None:
         found = (
             list(scans) if isinstance(scans, Sequence) and not isinstance(scans, str) else [scans]
         )
         opened = open_any(model, engine, foreign=foreign, threads=threads)
+        ways.check(opened)
         targets = find_scans(found, len(opened.plan.channels))
-        return _predict_files(opened, targets, Path(output), probabilities, resume, progress)
+        return _predict_files(opened, targets, Path(output), ways, resume, progress)
     as_volume = _as_volume(scans, spacing_mm)
     opened = open_any(model, engine, foreign=foreign, threads=threads)
+    ways.check(opened)
     if as_volume is None:
         as_volume = _read_only_scan(scans, len(opened.plan.channels))
-    answer = predict_volume(opened, as_volume, probabilities=probabilities)
+    answer = _predict_in_memory(opened, as_volume, ways, progress)
     if isinstance(scans, sitk.Image):
         return image_of_volume(answer)
     if isinstance(scans, np.ndarray):
         return answer.array if probabilities else answer.array[0]
     return answer
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a caller is told about the passes; each does nothing unless it is given.
+
+    Attributes:
+        planned: Called with a scan's name and its pass, before anything is computed.
+        stage: Called with what is being done and the share of it that is.
+        compared: Called with a scan's name and the Dice coefficient of each class between windows
+            and the exact pass.
+    """
+
+    planned: Callable[[str, Pass], None] = lambda name, chosen: None
+    stage: Callable[[str, float], None] = lambda stage, done: None
+    compared: Callable[[str, dict[str, float]], None] = lambda name, dice: None
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """How scans are to be predicted; `predict` documents each."""
+
+    memory: int | None
+    mode: Mode
+    windows: bool
+    window_size: Shape3 | None
+    compare: bool
+    probabilities: bool
+    report: Report
+
+    def check(self, model: Model) -> None:
+        """Refuse what does not go together before anything is read."""
+        if self.windows:
+            check_windows(model)
+        elif self.compare or self.window_size is not None:
+            raise ConfigError(
+                "--compare" if self.compare else "--window-size",
+                "without --windows",
+                "Both are about the prediction in windows.",
+                "Add --windows, or leave it out.",
+            )
+
+    def in_windows(self, model: Model) -> Callable[[NDArray[np.float32]], NDArray[Any]] | None:
+        """Runs a model in windows; None where windows were not asked for."""
+        if not self.windows:
+            return None
+        size = self.window_size or model.plan.patch_size
+        if self.window_size is None and model.plan.network is None:
+            raise ConfigError(
+                "--windows",
+                "no --window-size, and the model says none",
+                "Windows are of the size that the network was trained on.",
+                "Add --window-size, for instance 96x96x96.",
+            )
+        return partial(
+            predict_windows, model.engine.run, window=size, pad_values=pad_values_of(model)
+        )
+
+
+def _predict_in_memory(
+    model: Model,
+    scan: Volume,
+    ways: _Ways,
+    progress: Callable[[float, int], None] | None,
+) -> Volume:
+    """A scan that is in memory already, by whichever pass."""
+    name = str(scan.source or "volume")
+    run = ways.in_windows(model)
+    if run is not None:
+        answer = predict_volume(model, scan, probabilities=ways.probabilities, run=run)
+        if ways.compare:
+            exact = _predict_in_memory(model, scan, replace(ways, windows=False), progress)
+            _compare(model, name, answer, exact, ways)
+        return answer
+    place = Path(tempfile.gettempdir())
+    files = (scan.source or Path("volume"),)
+    chosen = choose_pass(model, files, scan.grid, place, memory=ways.memory, mode=ways.mode)
+    ways.report.planned(name, chosen)
+    if chosen.streamed is None:
+        return predict_volume(model, scan, probabilities=ways.probabilities)
+    check_scan(scan, model.plan)
+    check_answer(model.plan, name, probabilities=ways.probabilities)
+    with scratch_folder(place) as scratch:
+        array = predict_array(
+            model, chosen.streamed, scan, scratch, probabilities=ways.probabilities,
+            stage=ways.report.stage,
+        )  # fmt: skip
+    return Volume(array, scan.affine, scan.source)
+
+
+def _compare(model: Model, name: str, a: Volume, b: Volume, ways: _Ways) -> None:
+    plan = model.plan
+    dice = agreement(a.array[0], b.array[0], plan.label_values, plan.classes)
+    ways.report.compared(name, dice)
 
 
 def open_any(
@@ -160,35 +294,44 @@ def open_any(
     run = read_run(model)
     network = read_network(run)
     name = choose_engine(engine)
+
+    def as_onnx() -> bytes:
+        return convert(network, run.plan)
+
+    def source() -> ir.Model:
+        return parse_onnx(as_onnx())
+
     if name == "torch":
-        return Model(run.plan, TorchEngine(DeployedNetwork(network, run.plan), threads))
-    return Model(run.plan, open_engine(convert(network, run.plan), name, threads))
+        torch_engine = TorchEngine(DeployedNetwork(network, run.plan), threads)
+        return Model(run.plan, torch_engine, source=source, threads=threads)
+    opened = DeferredEngine(name, lambda: open_engine(as_onnx(), name, threads))
+    return Model(run.plan, opened, source=source, threads=threads)
 
 
 def _predict_files(
     model: Model,
     scans: Sequence[Scan],
     output: Path,
-    probabilities: bool,
+    ways: _Ways,
     resume: bool,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[float, int], None] | None,
 ) -> list[Path]:
+    if output.is_dir():
+        clear_scratch(output)  # of runs that were killed
     if not resume:
         check_output_folder(output)
     written: list[Path] = []
     faults: list[VolunetError] = []
     for done, scan in enumerate(scans):
-        target = output / f"{scan.name}{ENDING}"
+        target = output / f"{scan.name}{ZARR_ENDING if is_zarr(scan.files[0]) else ENDING}"
         if not (resume and target.exists()):
             try:
-                volume = read_scan(scan, len(model.plan.channels))
-                answer = predict_volume(model, volume, probabilities=probabilities)
+                _predict_file(model, scan, target, ways, _within(progress, done, len(scans)))
             except (VolumeError, EngineError) as error:
                 fault = _named(error, scan)
                 faults.append(fault)
                 _log.error("%s", fault)
             else:
-                write_volume(answer, target)
                 written.append(target)
         else:
             written.append(target)
@@ -204,6 +347,48 @@ def _predict_files(
             "Mend these, then run the command again with --resume.",
         )
     return written
+
+
+def _within(
+    progress: Callable[[float, int], None] | None, before: int, total: int
+) -> Callable[[str, float], None]:
+    """Progress within one scan as progress among all; only the pass itself takes long."""
+
+    def stage(name: str, share: float) -> None:
+        if progress and name == "predict":
+            progress(before + min(share, 0.999), total)
+
+    return stage
+
+
+def _predict_file(
+    model: Model, scan: Scan, target: Path, ways: _Ways, stage: Callable[[str, float], None]
+) -> None:
+    """One scan from its files to its answer's."""
+    run = ways.in_windows(model)
+    if run is None:
+        grid = read_scan_grid(scan)
+        chosen = choose_pass(
+            model, scan.files, grid, target.parent, memory=ways.memory, mode=ways.mode
+        )
+        ways.report.planned(scan.name, chosen)
+        if chosen.streamed is not None:
+            with scratch_folder(target.parent) as scratch:
+                predict_streamed(
+                    model, chosen.streamed, target, scratch,
+                    probabilities=ways.probabilities, stage=stage,
+                )  # fmt: skip
+            return
+    volume = read_scan(scan, len(model.plan.channels))
+    answer = predict_volume(model, volume, probabilities=ways.probabilities, run=run)
+    if ways.compare:
+        exact = _predict_in_memory(model, volume, replace(ways, windows=False), None)
+        _compare(model, scan.name, answer, exact, ways)
+    if is_zarr(scan.files[0]):
+        with scratch_folder(target.parent) as scratch:
+            write_slabs(answer, target, scratch)
+    else:
+        write_volume(answer, target)
 
 
 def _named(error: VolumeError | EngineError, scan: Scan) -> VolunetError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Final
 
 from volunet.errors import ConfigError
 from volunet.plan import Size3, Triple
@@ -60,3 +61,29 @@ def read_spacing(flag: str, text: str) -> Triple:
             flag, repr(text), "One number or three above 0, D,H,W in mm.", "For instance 3,1,1."
         )
     return numbers[0], numbers[1], numbers[2]
+
+
+_UNITS: Final = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+                 "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}  # fmt: skip
+
+
+def read_bytes(flag: str, text: str) -> int:
+    """An amount of memory, with its unit.
+
+    Raises:
+        ConfigError: The text is something else.
+
+    Example:
+        >>> read_bytes("--memory", "4GB"), read_bytes("--memory", "1.5 GiB")
+        (4000000000, 1610612736)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?b)\s*", text.lower())
+    count = 0 if match is None else int(float(match[1]) * _UNITS[match[2]])
+    if count < 1:
+        raise ConfigError(
+            flag,
+            repr(text),
+            "A number above 0 with a unit: MB, GB (powers of 1000) or MiB, GiB (of 1024).",
+            "For instance 4GB.",
+        )
+    return count

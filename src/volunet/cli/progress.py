@@ -58,7 +58,7 @@ def show_count(stage: str) -> Iterator[partial[None]]:
         yield partial(_count, show, stage)
 
 
-def _count(show: Show, stage: str, done: int, total: int) -> None:
+def _count(show: Show, stage: str, done: float, total: int) -> None:
     show(stage, done / total, {})
 
 

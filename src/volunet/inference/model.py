@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import onnx_ir as ir
 
 from volunet.errors import ConfigError
 from volunet.graph.onnx_file import find_plan, read_onnx
-from volunet.inference.engines import Engine, choose_engine, open_engine
+from volunet.inference.engines import DeferredEngine, Engine, choose_engine, open_engine
 from volunet.plan import METADATA_KEY, Normalisation, NormalisationKind, Plan, Triple
 
 
@@ -19,11 +23,30 @@ class Model:
         plan: What it expects and answers.
         engine: What runs it.
         normalises: Whether normalisation is inside the engine's graph.
+        source: Reads the model's graph, which a streamed pass follows.
+        threads: Threads for the engine; None leaves it to the engine.
     """
 
     plan: Plan
     engine: Engine
     normalises: bool = True
+    source: Callable[[], ir.Model] | None = None
+    threads: int | None = None
+
+    def read_graph(self) -> ir.Model:
+        """The model's graph.
+
+        Raises:
+            ConfigError: The model was made without one.
+        """
+        if self.source is None:
+            raise ConfigError(
+                self.plan.dataset,
+                "a model without its graph",
+                "A pass in bounded memory follows the graph of an ONNX file or a run folder.",
+                "Open the model from a file.",
+            )
+        return self.source()
 
 
 @dataclass(frozen=True)
@@ -73,6 +96,7 @@ def open_model(
     graph = read_onnx(path)
     plan = find_plan(graph, path)
     given = foreign or ForeignModel()
+    opened = DeferredEngine(name, partial(open_engine, path, name, threads))
     if plan is not None:
         if len(given.missing) < len(vars(given)):
             raise ConfigError(
@@ -81,7 +105,7 @@ def open_model(
                 "A model of volunet export says itself what it expects.",
                 f"Leave out {', '.join(sorted(_flags(given)))}.",
             )
-        return Model(plan, open_engine(path, name, threads))
+        return Model(plan, opened, source=partial(read_onnx, path), threads=threads)
     if given.missing:
         raise ConfigError(
             path,
@@ -101,7 +125,7 @@ def open_model(
             "Export the network again with a 5D input.",
         )
     plan = plan_of_foreign(given, channels, path)
-    return Model(plan, open_engine(path, name, threads), normalises=False)
+    return Model(plan, opened, normalises=False, source=partial(read_onnx, path), threads=threads)
 
 
 def plan_of_foreign(given: ForeignModel, channels: int, where: Path) -> Plan:

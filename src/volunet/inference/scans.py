@@ -11,7 +11,9 @@ import numpy as np
 
 from volunet.errors import DatasetError, VolumeError
 from volunet.volumes import Volume, check_same_grid, read_volume
-from volunet.volumes.read import READERS
+from volunet.volumes.grid import Grid
+from volunet.volumes.read import READERS, read_grid
+from volunet.volumes.slabs import is_zarr, open_slabs
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def read_scan(scan: Scan, num_channels: int) -> Volume:
         VolumeError: A file cannot be read, or the channels are on different grids.
     """
     in_one_file = num_channels > 1 and len(scan.files) == 1
-    first, *others = (read_volume(file, allow_channels=in_one_file) for file in scan.files)
+    first, *others = (_read(file, allow_channels=in_one_file) for file in scan.files)
     if not others:
         return first
     for file, other in zip(scan.files[1:], others, strict=True):
@@ -91,23 +93,48 @@ def read_scan(scan: Scan, num_channels: int) -> Volume:
     return first.with_array(np.concatenate([first.array, *(other.array for other in others)]))
 
 
+def read_scan_grid(scan: Scan) -> Grid:
+    """Read a scan's size, channels and place from the headers of its files.
+
+    Raises:
+        VolumeError: A header is damaged, or the channels are on different grids.
+    """
+    first, *others = (_grid(file) for file in scan.files)
+    for file, other in zip(scan.files[1:], others, strict=True):
+        check_same_grid(first, other, file, names=("first channel", "this channel"))
+    channels = sum(grid.num_channels for grid in (first, *others))
+    return Grid(first.shape, first.affine, channels)
+
+
+def _grid(file: Path) -> Grid:
+    if is_zarr(file):
+        return open_slabs(file, file, 0, allow_channels=True).grid
+    return read_grid(file)
+
+
+def _read(file: Path, *, allow_channels: bool) -> Volume:
+    if not is_zarr(file):
+        return read_volume(file, allow_channels=allow_channels)
+    slabs = open_slabs(file, file, 0, allow_channels=allow_channels)
+    return Volume(slabs.read(0, 0, slabs.grid.shape[0]), slabs.grid.affine, file)
+
+
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
+    if path.is_file() or is_zarr(path):
         return [path]
     if not path.is_dir():
         raise VolumeError(path, "no such file or folder", "Scans to predict.", "Check the path.")
     found = sorted(
         file
         for file in path.iterdir()
-        if file.is_file()
-        and not file.name.startswith(".")
-        and file.name.lower().endswith(tuple(READERS))
+        if not file.name.startswith(".")
+        and (is_zarr(file) or (file.is_file() and file.name.lower().endswith(tuple(READERS))))
     )
     if not found:
         raise DatasetError(
             path,
             "no scan in this folder",
-            f"Files that end in {', '.join(READERS)}.",
+            f"Files that end in {', '.join(READERS)}, or folders of OME-Zarr.",
             "Check the path; folders below it are not searched.",
         )
     return found
@@ -115,5 +142,9 @@ def _files(path: Path) -> list[Path]:
 
 def _stem(file: Path) -> str:
     name = file.name
-    ending = max((e for e in READERS if name.lower().endswith(e)), key=len, default="")
+    ending = max(
+        (e for e in (*READERS, ".ome.zarr", ".zarr") if name.lower().endswith(e)),
+        key=len,
+        default="",
+    )
     return name[: len(name) - len(ending)]

@@ -50,7 +50,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _clear(parent)
+        clear_scratch(parent)
         folder, lock = _make(parent)
     except OutputError:
         raise
@@ -63,6 +63,20 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
             raise unwritable(parent, error, None) from error
         raise
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def clear_scratch(parent: Path) -> None:
+    """Remove the scratch folders in a folder whose processes were killed."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        try:
+            lock = _take(folder, only_if_locks_work=True)
+        except OSError:  # no folder of ours to open, or gone in the meantime
+            continue
+        if lock is None:
+            continue
+        _log.info("%s: removed, the process that made it was killed", folder)
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
@@ -99,19 +113,6 @@ def _make(parent: Path) -> tuple[Path, int]:
         "A scratch folder is left alone while its lock is held.",
         "Choose another folder.",
     )
-
-
-def _clear(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
-        try:
-            lock = _take(folder, only_if_locks_work=True)
-        except OSError:  # no folder of ours to open, or gone in the meantime
-            continue
-        if lock is None:
-            continue
-        _log.info("%s: removed, the process that made it was killed", folder)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
 def _take(folder: Path, only_if_locks_work: bool = False) -> int | None:

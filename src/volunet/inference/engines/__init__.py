@@ -41,6 +41,30 @@ class Engine(Protocol):
         ...
 
 
+class DeferredEngine:
+    """An engine that is opened at its first run: a streamed pass never runs it.
+
+    Args:
+        name: Its name.
+        opening: Opens it.
+    """
+
+    def __init__(self, name: str, opening: Callable[[], Engine]) -> None:
+        self.name = name
+        self._opening = opening
+        self._engine: Engine | None = None
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[Any]:
+        """See `Engine.run`.
+
+        Raises:
+            EngineError: The engine does not take the model, or not at this size.
+        """
+        if self._engine is None:
+            self._engine = self._opening()
+        return self._engine.run(x)
+
+
 def installed_engines() -> list[str]:
     """Names of the engines that can be used here, the fastest first."""
     return [name for name, module in ENGINES.items() if importlib.util.find_spec(module)]

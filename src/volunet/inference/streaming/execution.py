@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from volunet.graph.spans import Interpolated, Mirrored
+from volunet.graph.spans import Interpolated, Mirrored, Pointwise
 from volunet.inference.engines.static import StaticModel
 from volunet.inference.streaming.buffers import (
     Buffer,
@@ -25,6 +25,7 @@ from volunet.inference.streaming.buffers import (
 )
 from volunet.inference.streaming.flows import reads_apart
 from volunet.inference.streaming.kernels import Kernel, kernel_model
+from volunet.inference.streaming.process import trim
 from volunet.inference.streaming.program import Call, Program
 from volunet.inference.streaming.schedule import Schedule
 from volunet.inference.streaming.windows import interpolation, sources
@@ -42,25 +43,33 @@ class Execution:
         axes: The axis of each tensor.
         compile_model: Makes the sub-models ready; called once for each kernel.
         scratch: An empty folder for what is spilled.
+        progress: Called with the share of the sub-models that are ready.
     """
 
     def __init__(
         self,
         program: Program,
-        axes: dict[str, int | None],
+        axes: Mapping[str, int | None],
         compile_model: Callable[[ir.Model], StaticModel],
         scratch: Path,
+        progress: Callable[[float], None] | None = None,
     ) -> None:
         self._program = program
         self._axes = axes
         self._scratch = scratch
         self._models: dict[int, StaticModel] = {}
-        for call in program.calls:
-            if id(call.kernel) not in self._models:
-                model = kernel_model(program.fixed, call.kernel, axes)
-                self._models[id(call.kernel)] = compile_model(model)
-        self._arena = np.empty(arena_bytes(program), np.uint8)
+        self._arena = np.zeros(arena_bytes(program), np.uint8)
         self._pool = Pool()
+        self._wholes: dict[str, Whole] = {}
+        kernels = {id(call.kernel): call.kernel for call in program.calls}
+        for done, (key, kernel) in enumerate(kernels.items()):
+            model = kernel_model(program.fixed, kernel, axes)
+            self._models[key] = compile_model(model)
+            del model
+            self._warm_up(kernel)
+            trim()
+            if progress:
+                progress((done + 1) / len(kernels))
 
     def run(
         self, slabs: Slabs, sink: Sink, progress: Callable[[float], None] | None = None
@@ -92,6 +101,34 @@ class Execution:
                 if isinstance(buffer, Spill):
                     buffer.close()
             self._buffers = {}
+            self._wholes = {}
+
+    def _warm_up(self, kernel: Kernel) -> None:
+        """Run a sub-model once on nothing.
+
+        Engines allocate at the first run, and OpenVINO then lets go of arrays of its own for those
+        that it is given: better now, while no slices are held, than at the fullest.
+        """
+        if kernel.group.is_whole:
+            return
+        fixed = self._program.fixed
+        shapes = list(zip(kernel.feed_shapes, (f.tensor for f in kernel.group.feeds), strict=True))
+        inputs: list[Array] = []
+        for index, (shape, tensor) in enumerate(shapes):
+            inputs.append(np.zeros(shape, fixed.dtypes[tensor].numpy()))
+            feed = kernel.group.feeds[index]
+            if isinstance(feed.span, Interpolated):
+                rows = (kernel.chunk[feed.reader], kernel.windows[index].length)
+                inputs.append(np.zeros(rows, fixed.dtypes[tensor].numpy()))
+        statics = kernel.group.statics
+        inputs += [np.zeros(fixed.shapes[name], fixed.dtypes[name].numpy()) for name in statics]
+        outputs = [
+            self._pool.take(shape, fixed.dtypes[name].numpy())
+            for name, shape in zip(kernel.group.outputs, kernel.output_shapes, strict=True)
+        ]
+        self._models[id(kernel)].run(inputs, outputs)
+        for block in outputs:
+            self._pool.give(block)
 
     def _run(self, call: Call, number: int) -> None:
         kernel = call.kernel
@@ -111,11 +148,12 @@ class Execution:
             if isinstance(feed.span, Interpolated) and not kernel.group.is_whole:
                 windows, chunk = kernel.windows[index], kernel.chunk[feed.reader]
                 start = int(windows.starts[number])
-                weights = interpolation(feed.span, start, windows.length, number * chunk, chunk)
+                weights = interpolation(
+                    feed.span, start, windows.length, number * chunk, chunk, block.dtype
+                )
                 inputs.append(weights)
         for name in call.statics:
-            buffer = self._buffers[name]
-            inputs.append(buffer.array if isinstance(buffer, Whole) else self._gathered(name))
+            inputs.append(self._wholes[name].array)
         outputs = []
         for name, shape in zip(kernel.group.outputs, kernel.output_shapes, strict=True):
             dtype = self._program.fixed.dtypes[name].numpy()
@@ -128,9 +166,6 @@ class Execution:
             kernel.group.outputs, call.outputs, outputs, strict=True
         ):
             self._store(kernel, name, buffer_name, number, array)
-
-    def _gathered(self, name: str) -> Array:
-        raise TypeError(name)
 
     def _direct(self, call: Call, index: int, number: int) -> Array | None:
         """The block that is a feed's window itself, where it is one."""
@@ -152,7 +187,6 @@ class Execution:
             count = self._program.fixed.shapes[tensor][1]
             target = block[..., channel : channel + count]
             channel += count
-            buffer = self._buffers[part]
             start = int(windows.starts[number])
             if isinstance(feed.span, Mirrored) and not kernel.group.is_whole:
                 out_size = self._program.fixed.shapes[feed.reader][feed.axis]
@@ -162,14 +196,15 @@ class Execution:
                     if slice_ is None:
                         one[...] = feed.fill
                     else:
-                        buffer.copy_to(one, axis, slice_, slice_ + 1)
+                        self._buffers[part].copy_to(one, axis, slice_, slice_ + 1)
                 continue
             low = min(max(start, 0), feed.size)
             high = max(int(windows.needs[number]), low)
             along(target, axis, 0, low - start)[...] = feed.fill
             along(target, axis, high - start, windows.length)[...] = feed.fill
-            if low < high:
-                buffer.copy_to(along(target, axis, low - start, high - start), axis, low, high)
+            if low < high:  # a window before the first slice needs none to be there yet
+                inside = along(target, axis, low - start, high - start)
+                self._buffers[part].copy_to(inside, axis, low, high)
 
     def _store(
         self, kernel: Kernel, name: str, buffer_name: str, number: int, array: Array
@@ -180,7 +215,7 @@ class Execution:
             if is_target:
                 self._sink(0, array)
             else:
-                self._buffers[buffer_name] = Whole(array)
+                self._buffers[buffer_name] = self._wholes[buffer_name] = Whole(array)
             return
         chunk = kernel.chunk[name]
         if is_target:
@@ -200,7 +235,7 @@ class Execution:
     def _make(self, name: str, chunk: int, array: Array) -> Ring | Spill:
         if name not in self._program.spilled:
             return Ring(self._pool, chunk)
-        path = self._scratch / f"{len(self._buffers)}.spill"
+        path = self._scratch / f"{sorted(self._program.spilled).index(name)}.spill"
         return Spill(path, self._pool, chunk, array.shape, array.dtype)
 
     def _release(self, name: str, keep: int) -> None:
@@ -208,7 +243,7 @@ class Execution:
         if isinstance(buffer, Ring | Spill):
             buffer.release(keep)
         elif isinstance(buffer, Whole) and keep >= self._size(name):
-            del self._buffers[name]
+            del self._buffers[name], self._wholes[name]
 
     def _size(self, name: str) -> int:
         tensor = self._program.tensor_of[name]
@@ -228,7 +263,9 @@ def is_direct(program: Program, call: Call, index: int) -> bool:
     chunk = program.calls[maker].kernel.chunk[program.tensor_of[parts[0]]]
     windows, feed = kernel.windows[index], kernel.group.feeds[index]
     starts = np.arange(kernel.runs) * chunk
-    out_size = program.fixed.shapes[feed.reader][feed.axis]
+    # A reader that moves the axis, as a transpose does, reads slice by slice.
+    is_moved = isinstance(feed.span, Pointwise)
+    out_size = feed.size if is_moved else program.fixed.shapes[feed.reader][feed.axis]
     # Slices of a block past the tensor's end are not the padding that other readers would see.
     apart = reads_apart(feed.span, feed.size, out_size)
     return apart and windows.length == chunk and np.array_equal(windows.starts, starts)

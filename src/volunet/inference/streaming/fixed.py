@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from volunet.errors import ShapeError
 from volunet.graph.network import Network, infer_sizes
 from volunet.graph.node import Node
+from volunet.graph.tensors import Value
 
 Array = NDArray[Any]
 
@@ -206,16 +208,18 @@ class _Constants(Mapping[str, Array]):
         self._opset = network.nodes[0].opset
 
     def __getitem__(self, name: str) -> Array:
-        if name in self._weights and self._weights[name].const_value is not None:
-            array: Array = self._weights[name].const_value.numpy()  # type: ignore[union-attr]
-            return array
         if name not in self._tensors:
             raise KeyError(name)
-        if name not in self._known:
-            self._known[name] = self._computed(name)
+        if name not in self._known:  # a weight too is copied out of the file once, not each time
+            weight = self._weights.get(name)
+            content = None if weight is None else weight.const_value
+            self._known[name] = self._computed(name) if content is None else content.numpy()
         return self._known[name]
 
-    def __iter__(self) -> Any:
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors  # without computing it
+
+    def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
 
     def __len__(self) -> int:
@@ -223,21 +227,30 @@ class _Constants(Mapping[str, Array]):
 
     def _computed(self, name: str) -> Array:
         tensor = self._tensors[name]
-        if tensor.values is not None and all(isinstance(s, int) for s in tensor.shape or ()):
-            values = [float(v) if v.denominator != 1 else int(v) for v in tensor.values]  # type: ignore[union-attr]
-            return np.array(values, dtype=tensor.dtype.numpy()).reshape(tensor.shape)  # type: ignore[arg-type]
+        shape = tuple(size for size in tensor.shape or () if isinstance(size, int))
+        if tensor.values is not None and len(shape) == len(tensor.shape or ()):
+            values = [v if isinstance(v, int) else float(_number(v)) for v in tensor.values]
+            return np.array(values, dtype=tensor.dtype.numpy()).reshape(shape)
         node = self._makers[name]
         inputs = {v.name: self[v.name] for v in node.inputs if v is not None and v.name is not None}
-        model = _model(
-            [copy_of(node)],
-            [ir.Value(name=key, shape=ir.Shape(a.shape), type=ir.TensorType(ir.DataType.from_numpy(a.dtype))) for key, a in inputs.items()],
-            [ir.Value(name=v.name, type=ir.TensorType(self._tensors[v.name or ""].dtype)) for v in node.outputs if v.name],
-            [],
-            self._opset,
-        )  # fmt: skip
+        given = [
+            value_of(key, array.shape, ir.DataType.from_numpy(array.dtype))
+            for key, array in inputs.items()
+        ]
+        names = [value.name for value in node.outputs if value.name]
+        wanted = [
+            ir.Value(name=made, type=ir.TensorType(self._tensors[made].dtype)) for made in names
+        ]
+        model = _model([copy_of(node)], given, wanted, [], self._opset)
         answers = ReferenceEvaluator(ir.to_proto(model)).run(None, inputs)
-        self._known.update(zip((v.name or "" for v in node.outputs), answers, strict=False))
+        self._known.update((made, np.asarray(a)) for made, a in zip(names, answers, strict=True))
         return self._known[name]
+
+
+def _number(value: Value) -> Fraction:
+    if isinstance(value, Fraction | int):
+        return Fraction(value)
+    raise TypeError(f"{value} is not known at a size")  # sizes are numbers here
 
 
 def _model(

@@ -78,6 +78,8 @@ def _streamed(fixed: FixedGraph, step: Step, axes: dict[str, int | None]) -> Flo
     for index, tensor in enumerate(step.rule.inputs):
         if index in spans or tensor is None:
             continue
+        if step.rule.op_type == "Concat":
+            return None  # one slice is not repeated for all
         own = _axis_of_constant(fixed, step, index, out_axis)
         if own is not None:
             if tensor.name not in axes:
@@ -121,12 +123,20 @@ def _is_local(step: Step, span: Span) -> bool:
     if isinstance(span, Pointwise):
         return True
     if isinstance(span, Interpolated):
-        return span.interpolation != "cubic" and not span.antialias
+        return span.interpolation != "cubic" and not span.antialias and not _has_ties(span)
     if isinstance(span, Window):
         if step.rule.op_type == "AveragePool":
             return _averages_alike(step)
         return step.rule.op_type in ("Conv", "MaxPool", "Pad", "Slice")
     return isinstance(span, TransposedWindow | Mirrored)
+
+
+def _has_ties(span: Interpolated) -> bool:
+    """Whether a place is so near to a tie of two neighbours that it is the engine that decides."""
+    if span.interpolation != "nearest":
+        return False
+    needs = (span.need(z, z + 1) for z in range(span.out_size))
+    return any(stop - start > 1 for start, stop in needs)
 
 
 def _averages_alike(step: Step) -> bool:

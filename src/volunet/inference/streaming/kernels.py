@@ -176,7 +176,7 @@ def kernel_model(fixed: FixedGraph, kernel: Kernel, axes: Mapping[str, int | Non
         inputs.append(value_of(given, shape, dtype))
         if isinstance(feed.span, Interpolated):
             weights = (kernel.chunk[feed.reader], kernel.windows[index].length)
-            inputs.append(value_of(f"weights{index}", weights, ir.DataType.FLOAT))
+            inputs.append(value_of(f"weights{index}", weights, dtype))
             nodes += _interpolating(index, feed, shape, weights, constants)
             given = f"feed{index}.interpolated"
         rank = len(shape)

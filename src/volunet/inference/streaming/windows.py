@@ -7,6 +7,7 @@ shape serves them all, and what lies beyond is never kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,8 +101,8 @@ def sources(span: Mirrored, start: int, length: int, out_size: int) -> list[int 
 
 
 def interpolation(
-    span: Interpolated, start: int, length: int, begin: int, chunk: int
-) -> NDArray[np.float32]:
+    span: Interpolated, start: int, length: int, begin: int, chunk: int, dtype: np.dtype[Any]
+) -> NDArray[Any]:
     """The weights of a window's slices in each output slice of a run.
 
     Args:
@@ -110,11 +111,12 @@ def interpolation(
         length: Slices of the window.
         begin: First output slice.
         chunk: Output slices.
+        dtype: Type of the tensor.
 
     Returns:
-        (chunk, length), float32.
+        (chunk, length), of that type.
     """
-    weights = np.zeros((chunk, length), np.float32)
+    weights = np.zeros((chunk, length), dtype)
     for row, z in enumerate(range(begin, min(begin + chunk, span.out_size))):
         for slice_, weight in span.weights(z):
             weights[row, slice_ - start] += weight
