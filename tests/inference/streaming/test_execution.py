@@ -142,6 +142,61 @@ def even(names: list[str]) -> list[str]:
     return names[::2]
 
 
+def test_a_window_before_the_first_slice_needs_nothing(
+    net: Any, stream: Any, whole: Any, scan: Any
+) -> None:
+    made = net((5, 3, 2))
+    made.conv(2, (1, 1, 1))
+    made.conv(2, (3, 1, 1))
+    made.add("Pad", made.x, made.weight(np.array([0, 0, 9, 0, 0, 0, 0, 7, 0, 0])))
+    assert wrong(made, stream, whole, scan, (5, 3, 2)) <= 1e-6
+
+
+def test_each_spilled_tensor_has_a_file_of_its_own(
+    net: Any, build: Any, execute: Any, whole: Any, scan: Any
+) -> None:
+    made = net((12, 3, 2))
+    for _ in range(2):  # tensors that are made at once come and go between the spilled ones
+        made.conv(2, (2, 1, 1), strides=[2, 1, 1])
+        skip = made.x
+        made.add("InstanceNormalization", skip, made.normal(2, mean=1), made.normal(2))
+        made.transposed(2, (2, 1, 1), strides=[2, 1, 1])
+        made.conv(2, (3, 1, 1), pads=[1, 0, 0, 1, 0, 0])
+    x = scan(12, 3, 2)
+    built = build(made.model(), (12, 3, 2), 2, 2, (), list)
+    assert len(built.program.spilled) > 5
+    assert np.abs(execute(built, x) - whole(made.model(), x)).max() <= 1e-5
+
+
+def test_a_reshape_may_leave_axes_out(net: Any, stream: Any, whole: Any, scan: Any) -> None:
+    made = net((1, 12, 1))
+    made.conv(2, (1, 3, 1), pads=[0, 1, 0, 0, 1, 0])
+    made.add("Reshape", made.x, made.weight(np.array([1, 2, 12])))
+    made.add("Softmax", axis=1)
+    made.add("Reshape", made.x, made.weight(np.array([1, 2, 1, 12, 1])))
+    x = scan(1, 12, 1)
+    assert np.abs(stream(made.model(), x, 3, 2) - whole(made.model(), x)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("axis", [2, 3], ids=["D", "H"])
+def test_a_window_of_all_slices_is_one_for_all(
+    axis: int, net: Any, stream: Any, whole: Any, scan: Any
+) -> None:
+    made = net((6, 4, 3))
+    x = made.add("Relu")
+    pooled = made.add("AveragePool", kernel_shape=[6, 4, 3])
+    made.conv(2, (1, 1, 1))
+    joined = made.add("Concat", pooled, made.x, axis=1)
+    made.conv(2, (1, 1, 1))
+    made.add("Mul", x, made.x)
+    made.add("Concat", made.x, x, axis=1)
+    assert joined in made.shapes
+    made.add("Mul", made.x, joined)
+    numbers = scan(6, 4, 3)
+    got = stream(made.model(), numbers, axis, 2)
+    assert np.abs(got - whole(made.model(), numbers)).max() <= 1e-6
+
+
 @pytest.fixture
 def chain(net: Any) -> Any:
     """Convolutions with biases and activations, to odd sizes and back."""

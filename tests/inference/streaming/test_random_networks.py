@@ -57,7 +57,9 @@ class Layers:
     def size(self) -> int:
         return int(self.net.shape[self.axis])
 
-    def window(self, dilated: bool = True, most: int = 7, pools: bool = False) -> dict[str, list[int]]:
+    def window(
+        self, dilated: bool = True, most: int = 7, pools: bool = False
+    ) -> dict[str, list[int]]:
         """Kernel, stride, dilation and padding of a window that fits."""
         dilation = self.number(1, 3) if dilated else 1
         kernel = self.number(1, most)
@@ -358,7 +360,8 @@ def test_in_float64_the_answer_is_exact(
         want = whole(made.model(), x, np.float64)
         got = stream(made.model(), x, axis, *choices, engine="torch", dtype=np.float64)
     except EngineError as error:
-        assert "has no PyTorch that computes the same" in str(error)
+        if "has no PyTorch that computes the same" not in str(error):
+            raise
         assume(False)
     # A few hundred float64 sums in another order.
     assert np.abs(got - want).max() <= 1e-12 * max(1, np.abs(want).max())
@@ -366,7 +369,9 @@ def test_in_float64_the_answer_is_exact(
 
 @settings(SETTINGS, max_examples=30)
 @given(data=st.data())
-def test_labels_are_the_whole_passes(data: st.DataObject, net: Any, stream: Any, whole: Any) -> None:
+def test_labels_are_the_whole_passes(
+    data: st.DataObject, net: Any, stream: Any, whole: Any
+) -> None:
     made, x, axis = drawn(data.draw, net)
     made.conv(3, (1, 1, 1))
     logits = np.sort(whole(made.model(), x), axis=1)

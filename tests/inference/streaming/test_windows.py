@@ -135,7 +135,7 @@ def test_weights_are_of_the_tensors_type() -> None:
     [
         (TransposedWindow(2, 2, 2, 0), 4, (2, 1, 0)),
         (TransposedWindow(2, 2, 1, 0), 4, (2, 0, 0)),
-        (TransposedWindow(3, 2, 1, 1), 4, (3, 0, 0)),
+        (TransposedWindow(3, 2, 1, 1), 4, (3, 2, 0)),
         (TransposedWindow(1, 3, 1, 0), 3, (0, 0, 2)),
     ],
     ids=["dilated", "side by side", "cut", "gaps behind"],

@@ -112,7 +112,7 @@ class Spill:
             place = self._free.pop()
         else:
             place, self._most = self._most, self._most + 1
-        data = memoryview(block).cast("B")
+        data = block.data.cast("B")
         done = 0
         while done < len(data):  # a single write takes 2 GiB at most
             done += os.pwrite(self._file.fileno(), data[done:], place * len(data) + done)
@@ -136,7 +136,7 @@ class Spill:
         self._pool.give(block)
 
     def _read(self, index: int, block: Array) -> None:
-        data = memoryview(block).cast("B")
+        data = block.data.cast("B")
         offset = self._places[index] * len(data)
         done = 0
         while done < len(data):

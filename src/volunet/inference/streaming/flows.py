@@ -67,7 +67,7 @@ def _streamed(fixed: FixedGraph, step: Step, axes: dict[str, int | None]) -> Flo
             continue
         read = rules.reads(step.rule, index, own)
         if fixed.shapes[tensor.name][own] == 1 and _widens(fixed, step, read.axis):
-            continue  # one slice for all: read whole
+            return None  # one slice for all, which is there at once or not at all
         if read.axis is None or read.axis < FIRST_SPATIAL or not _is_local(step, read.span):
             return None
         spans[index] = read.span
@@ -75,18 +75,31 @@ def _streamed(fixed: FixedGraph, step: Step, axes: dict[str, int | None]) -> Flo
     if len(out_axes) != 1 or len({len(fixed.shapes[name]) for name in step.outputs}) != 1:
         return None
     out_axis = out_axes.pop()
+    if _ends_in_one(fixed, step, out_axis, axes):
+        return None
     for index, tensor in enumerate(step.rule.inputs):
         if index in spans or tensor is None:
             continue
-        if step.rule.op_type == "Concat":
-            return None  # one slice is not repeated for all
         own = _axis_of_constant(fixed, step, index, out_axis)
+        if own is None and step.rule.op_type == "Concat":
+            return None  # one slice is not repeated for all
         if own is not None:
             if tensor.name not in axes:
                 return None  # a constant that differs along the axis
             axes[tensor.name] = own
             spans[index] = rules.reads(step.rule, index, own).span
     return Flow(is_whole=False, axis=out_axis, spans=spans)
+
+
+def _ends_in_one(
+    fixed: FixedGraph, step: Step, out_axis: int, axes: Mapping[str, int | None]
+) -> bool:
+    """Whether all slices become one, which others may then read for all of theirs."""
+    if fixed.shapes[step.outputs[0]][out_axis] > 1:
+        return False
+    inputs = [t.name for t in step.rule.inputs if t is not None]
+    own = [(name, axes[name]) for name in inputs if name in axes]
+    return any(fixed.shapes[name][axis] > 1 for name, axis in own if axis is not None)
 
 
 def _widens(fixed: FixedGraph, step: Step, out_axis: int | None) -> bool:

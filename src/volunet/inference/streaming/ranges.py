@@ -92,7 +92,10 @@ def _pad(node: ir.Node, rule: Node, where: Range) -> ir.Node:
 
 
 def _slice(node: ir.Node, rule: Node, where: Range) -> ir.Node:
-    starts, ends, steps, axes = [], [], [], []
+    starts: list[int] = []
+    ends: list[int] = []
+    steps: list[int] = []
+    axes: list[int] = []
     for axis, part in axis_slices(rule).items():
         start, stop, step = int(part.start), int(part.stop), part.step  # type: ignore[arg-type]
         if axis == where.axis:

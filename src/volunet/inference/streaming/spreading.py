@@ -63,8 +63,8 @@ def spread(fixed: FixedGraph, step: Step, constants: dict[str, Array]) -> list[i
     constants[f"{name}.weight"] = np.ascontiguousarray(np.flip(weight, spatial).swapaxes(0, 1))
     channels = weight.shape[1]
     taps = np.zeros((channels, channels, *(axis.factor for axis in found)), weight.dtype)
-    place = tuple(axis.offset for axis in found)
-    taps[(np.arange(channels), np.arange(channels), *place)] = 1
+    for channel in range(channels):
+        taps[(channel, channel, *(axis.offset for axis in found))] = 1
     constants[f"{name}.taps"] = taps
     bias = [rule.input(2).name] if rule.has(2) else []
     return [
