@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,31 @@ class TorchGraphEngine:
                 ) from error
             self._shape = x.shape
         return self._graph.run([x])[0]
+
+
+class TorchStatic:
+    """A graph of fixed shapes in PyTorch, its answers copied to where they are wanted.
+
+    Args:
+        model: The graph.
+        threads: Threads to use; None leaves it to PyTorch.
+
+    Raises:
+        EngineError: An operator has no PyTorch source.
+    """
+
+    def __init__(self, model: ir.Model, threads: int | None) -> None:
+        self._graph = TorchGraph(model, "a part of the model", threads=threads)
+
+    def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]]) -> None:
+        """See `StaticModel.run`."""
+        for answer, output in zip(self._graph.run(inputs), outputs, strict=True):
+            output[...] = answer
+
+
+def make_static(model: ir.Model, threads: int | None) -> TorchStatic:
+    """Make a graph of fixed shapes ready."""
+    return TorchStatic(model, threads)
 
 
 def make_engine(model: Path | bytes, threads: int | None) -> TorchEngine | TorchGraphEngine:

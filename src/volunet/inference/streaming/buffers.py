@@ -64,13 +64,18 @@ class Ring:
         self._pool = pool
         self.chunk = chunk
         self.blocks: dict[int, Array] = {}
+        self._kept = 0
 
     def put(self, index: int, block: Array) -> None:
         """Take over block `index`, slices [index · chunk, (index + 1) · chunk)."""
-        self.blocks[index] = block
+        if (index + 1) * self.chunk <= self._kept:
+            self._pool.give(block)  # a run past the end makes what nobody reads
+        else:
+            self.blocks[index] = block
 
     def release(self, keep: int) -> None:
-        """Let go of the blocks whose slices all lie before `keep`."""
+        """Let go of the blocks whose slices all lie before `keep`, also of those still to come."""
+        self._kept = keep
         for index in [i for i in self.blocks if (i + 1) * self.chunk <= keep]:
             self._pool.give(self.blocks.pop(index))
 
@@ -105,9 +110,13 @@ class Spill:
         self._places: dict[int, int] = {}
         self._free: list[int] = []
         self._most = 0
+        self._kept = 0
 
     def put(self, index: int, block: Array) -> None:
         """Write block `index` and give its memory back."""
+        if (index + 1) * self.chunk <= self._kept:
+            self._pool.give(block)
+            return
         if self._free:
             place = self._free.pop()
         else:
@@ -120,7 +129,8 @@ class Spill:
         self._pool.give(block)
 
     def release(self, keep: int) -> None:
-        """Let go of the blocks whose slices all lie before `keep`."""
+        """Let go of the blocks whose slices all lie before `keep`, also of those still to come."""
+        self._kept = keep
         for index in [i for i in self._places if (i + 1) * self.chunk <= keep]:
             self._free.append(self._places.pop(index))
 

@@ -27,7 +27,7 @@ from volunet.inference.streaming.flows import reads_apart
 from volunet.inference.streaming.kernels import Kernel, kernel_model
 from volunet.inference.streaming.process import trim
 from volunet.inference.streaming.program import Call, Program
-from volunet.inference.streaming.schedule import Schedule
+from volunet.inference.streaming.schedule import END, Schedule
 from volunet.inference.streaming.windows import interpolation, sources
 
 Array = NDArray[Any]
@@ -242,13 +242,8 @@ class Execution:
         buffer = self._buffers.get(name)
         if isinstance(buffer, Ring | Spill):
             buffer.release(keep)
-        elif isinstance(buffer, Whole) and keep >= self._size(name):
+        elif isinstance(buffer, Whole) and keep >= END:
             del self._buffers[name], self._wholes[name]
-
-    def _size(self, name: str) -> int:
-        tensor = self._program.tensor_of[name]
-        axis = self._axes[tensor]
-        return 1 << 60 if axis is None else self._program.fixed.shapes[tensor][axis]
 
 
 def is_direct(program: Program, call: Call, index: int) -> bool:

@@ -121,20 +121,9 @@ class _Writing:
     def program(self) -> Program:
         target = self._fixed.target
         self._want(target, None)
-        # Readers stand behind what they read; copies of a call stand behind the call.
-        waiting = dict(self._drafts)
-        calls: list[Call] = []
-        made = {self._fixed.source}
-        while waiting:
-            for key, draft in sorted(
-                waiting.items(), key=lambda item: (item[0][0], item[0][1] or 0)
-            ):
-                call = self._call(draft, key[1])
-                if made.issuperset(call.inputs):
-                    calls.append(call)
-                    made.update(call.outputs)
-                    del waiting[key]
-                    break
+        # Whatever a kernel or its copies read comes from kernels before it.
+        order = sorted(self._drafts, key=lambda key: (key[0], -1 if key[1] is None else key[1]))
+        calls = [self._call(self._drafts[key], key[1]) for key in order]
         tensor_of = {self._fixed.source: self._fixed.source}
         for call in calls:
             tensor_of.update(zip(call.outputs, call.kernel.group.outputs, strict=True))

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from volunet.inference.streaming.program import Call, Program
+
+END: Final = 1 << 60
+"""Behind the last slice of any buffer."""
 
 
 @dataclass
@@ -25,8 +29,8 @@ class Schedule:
     Args:
         program: The program.
         run: Called with the place of a call and the number of its run.
-        release: Called with a buffer and the slice before which nothing is read any more; with the
-            buffer's size once nobody reads it again.
+        release: Called with a buffer and the slice before which nothing is read any more; with
+            `END` once nobody reads it again.
     """
 
     def __init__(
@@ -93,7 +97,7 @@ class Schedule:
     def _made(self, buffer: str, maker: int) -> int:
         call = self._program.calls[maker]
         if call.kernel.group.is_whole:
-            return (1 << 60) if self._done[maker] else 0
+            return END if self._done[maker] else 0
         return self._done[maker] * call.kernel.chunk[self._program.tensor_of[buffer]]
 
     def _trim(self, call: Call) -> None:
@@ -106,14 +110,17 @@ class Schedule:
                 )
                 for reader in self._readers[buffer]
             )
+            calls = self._program.calls
+            readers = self._readers[buffer]
+            if all(self._done[r.call] == calls[r.call].kernel.runs for r in readers):
+                keep = END
             if keep > self._kept.get(buffer, 0):
                 self._kept[buffer] = keep
                 self._release(buffer, keep)
         for buffer in call.statics:
-            readers = self._static_readers[buffer]
-            calls = self._program.calls
-            if all(self._done[place] == calls[place].kernel.runs for place in readers):
-                self._release(buffer, 1 << 60)
+            places = self._static_readers[buffer]
+            if all(self._done[place] == self._program.calls[place].kernel.runs for place in places):
+                self._release(buffer, END)
 
 
 def _depths(program: Program) -> dict[str, int]:

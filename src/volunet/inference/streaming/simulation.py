@@ -9,7 +9,7 @@ from math import prod
 
 from volunet.inference.streaming.execution import arena_bytes
 from volunet.inference.streaming.program import Program
-from volunet.inference.streaming.schedule import Schedule
+from volunet.inference.streaming.schedule import END, Schedule
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class _Simulation:
         self._on_disk = self._most_on_disk = self._traffic = 0
         self._total = self._largest = 0
         self._held: dict[str, int] = {}
+        self._ended: set[str] = set()
 
     def footprint(self) -> Footprint:
         Schedule(self._program, self._run, self._release).steps()
@@ -89,14 +90,14 @@ class _Simulation:
             self._take(self._bytes[name])
         self._note()
         for name in call.outputs:
-            if name == self._program.target:
+            if name == self._program.target or name in self._ended:
                 self._give(self._bytes[name])
             elif name in self._program.spilled:
                 self._give(self._bytes[name])
                 self._on_disk += self._bytes[name]
                 self._traffic += self._bytes[name]
                 self._most_on_disk = max(self._most_on_disk, self._on_disk)
-            if name != self._program.target:
+            if name != self._program.target and name not in self._ended:
                 first, _ = self._blocks.get(name, (0, 0))
                 self._blocks[name] = first, number + 1
 
@@ -114,6 +115,8 @@ class _Simulation:
             return
         first, last = self._blocks.get(name, (0, 0))
         kept = min(keep // self._chunk[name], last)
+        if keep >= END:
+            self._ended.add(name)
         for _ in range(kept - first):
             if name in self._program.spilled:
                 self._on_disk -= self._bytes[name]
