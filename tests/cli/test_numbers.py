@@ -1,10 +1,10 @@
-"""Flags that are several numbers."""
+"""Flags that are several numbers, or one with a unit."""
 
 from __future__ import annotations
 
 import pytest
 
-from volunet.cli.numbers import read_numbers, read_size, read_spacing
+from volunet.cli.numbers import read_bytes, read_numbers, read_size, read_spacing
 from volunet.errors import ConfigError
 
 
@@ -44,3 +44,29 @@ def test_other_spacings_are_refused(text):
     message = r"--spacing-mm: '.*'\.\nOne number or three above 0, D,H,W in mm\.\nFor instance"
     with pytest.raises(ConfigError, match=message):
         read_spacing("--spacing-mm", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "num_bytes"),
+    [
+        ("4GB", 4_000_000_000), ("1.5 GiB", 1_610_612_736), ("800mb", 800_000_000), (" 2 TB ", 2e12),
+        ("512MiB", 2**29), ("64KiB", 65_536), ("0.001kB", 1),
+    ],
+)  # fmt: skip
+def test_bytes(text, num_bytes):
+    assert read_bytes("--memory", text) == num_bytes
+    assert type(read_bytes("--memory", text)) is int
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "4", "lots", "-1GB", "0GB", "0.0001kB", "4G", "4 B", "GB", "1e3MB", "4,5GB", ".5GB", "1GBs",
+     "infGB", "nan GB"],
+)  # fmt: skip
+def test_other_amounts_are_refused(text):
+    with pytest.raises(ConfigError) as caught:
+        read_bytes("--memory", text)
+    assert str(caught.value) == (
+        f"--memory: {text!r}.\nA number above 0 with a unit: MB, GB (powers of 1000) or MiB, GiB "
+        "(of 1024).\nFor instance 4GB."
+    )

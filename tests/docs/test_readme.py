@@ -100,7 +100,7 @@ def test_readme_shows_every_command(verbs):
         ("volunet train data -o run --gpu 1", "train has no --gpu"),
         ("volunet fit data -o run", "no such command: fit"),
         ("volunet predict MODEL SCAN… -o DIR [--engine auto]", None),
-        ("volunet predict MODEL SCAN… -o DIR [--memory 4GB]", "predict has no --memory"),
+        ("volunet predict MODEL SCAN… -o DIR [--tiles 4]", "predict has no --tiles"),
         ("$ volunet check m.onnx --json - | jq .passed  # the verdict", None),
         ("volunet --version", None),
         ("volunet --versions", "no such flag"),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from volunet.errors import DatasetError, VolumeError
-from volunet.inference.scans import Scan, find_scans, read_scan
+from volunet.inference.scans import Scan, find_scans, read_scan, read_scan_grid
+from volunet.inference.streamed import write_slabs
 from volunet.volumes import Volume, write_volume
 
 
@@ -93,7 +94,7 @@ def test_a_folder_without_scans_is_refused(tmp_path: Path) -> None:
         find_scans([tmp_path], 1)
     assert str(caught.value) == (
         f"{tmp_path}: no scan in this folder.\n"
-        "Files that end in .nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd.\n"
+        "Files that end in .nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd, or folders of OME-Zarr.\n"
         "Check the path; folders below it are not searched."
     )
 
@@ -138,3 +139,43 @@ def test_channels_on_two_grids_are_refused(tmp_path: Path) -> None:
         caught.value.found
         == "first channel spacing (1, 1, 1) mm, this channel spacing (2, 1, 1) mm"
     )
+
+
+def test_folders_of_ome_zarr_are_scans(tmp_path: Path) -> None:
+    here = folder(tmp_path / "in", "b.nii.gz")
+    array = np.arange(120, dtype=np.float32).reshape(2, 3, 4, 5)
+    volume = Volume.of_array(array, (3.0, 2.0, 1.0))
+    for name in ("a.zarr", "c.ome.zarr"):
+        write_slabs(volume.with_array(array[:1]), here / name, tmp_path)
+    found = find_scans([here], 1)
+    assert names_of(found) == {"a": ["a.zarr"], "b": ["b.nii.gz"], "c": ["c.ome.zarr"]}
+    assert names_of(find_scans([here / "a.zarr"], 1)) == {"a": ["a.zarr"]}
+    assert np.array_equal(read_scan(found[0], 1).array, array[:1])
+    write_slabs(volume, tmp_path / "two.zarr", tmp_path)
+    two = Scan("two", (tmp_path / "two.zarr",))
+    assert np.array_equal(read_scan(two, 2).array, array)
+    with pytest.raises(VolumeError, match=r"two\.zarr"):
+        read_scan(two, 1)
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "nii", "nrrd", "zarr"])
+def test_the_grid_of_a_scan_is_that_of_its_voxels(tmp_path: Path, ending: str) -> None:
+    array = np.zeros((2, 3, 4, 5), np.float32)
+    volume = Volume.of_array(array, (3.0, 2.0, 1.0))
+    file = tmp_path / f"both.{ending}"
+    if ending == "zarr":
+        write_slabs(volume, file, tmp_path)
+    else:
+        write_volume(volume, file)
+    grid, read = (one(Scan("both", (file,)), *more) for one, more in
+                  ((read_scan_grid, ()), (read_scan, (2,))))  # fmt: skip
+    assert (grid.shape, grid.num_channels) == ((3, 4, 5), 2)
+    assert np.array_equal(grid.affine, read.affine)
+
+
+def test_the_grid_of_channels_in_files_of_their_own(tmp_path: Path) -> None:
+    files = tuple(write(tmp_path / f"x_000{n}.nii.gz", n) for n in range(3))
+    assert read_scan_grid(Scan("x", files)).num_channels == 3
+    other = write(tmp_path / "x_0003.nii.gz", 1, spacing=2)
+    with pytest.raises(VolumeError, match=r"x_0003\.nii\.gz: first channel spacing"):
+        read_scan_grid(Scan("x", (*files, other)))

@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack, overload
 
@@ -15,15 +15,16 @@ import onnx_ir as ir
 import SimpleITK as sitk  # noqa: N813  (the name that its documentation uses)
 from numpy.typing import NDArray
 
-from volunet.errors import ConfigError, EngineError, VolumeError, VolunetError
+from volunet.errors import ConfigError, EngineError, ShapeError, VolumeError, VolunetError
 from volunet.extras import check_train_extra
 from volunet.graph.onnx_file import parse_onnx
 from volunet.inference import ForeignModel, Model, choose_engine, open_engine, open_model
 from volunet.inference.engines import DeferredEngine
-from volunet.inference.passes import Mode, Pass, choose_pass
+from volunet.inference.passes import Mode, Pass, check_mode, choose_pass
 from volunet.inference.predict import check_answer, check_scan, predict_volume
 from volunet.inference.scans import Scan, find_scans, read_scan, read_scan_grid
 from volunet.inference.streamed import predict_array, predict_streamed, write_slabs
+from volunet.inference.streaming.planning import BudgetError, NotStreamedError
 from volunet.inference.windows import agreement, check_windows, pad_values_of, predict_windows
 from volunet.volumes import (
     Volume,
@@ -113,7 +114,8 @@ def predict(
         model: An ONNX file, a run folder, or a model that `open_any` has opened.
         scans: With `output`, files and folders. Without, one scan: a file, a `Volume`, a
             SimpleITK image, or an array (D, H, W) or (C, D, H, W).
-        output: A new or empty folder for the predictions, ``NAME.nii.gz`` each.
+        output: A new or empty folder for the predictions, ``NAME.nii.gz`` each; of an OME-Zarr scan
+            ``NAME.zarr``.
         spacing_mm: Voxel spacing of an array in mm, (D, H, W); its axes are taken as RAS.
         engine: ``openvino``, ``onnxruntime``, ``torch`` or ``auto``, the fastest installed.
         probabilities: Answer a probability for each class instead of labels.
@@ -138,7 +140,10 @@ def predict(
     Raises:
         ConfigError: The model cannot be used as it is, or an array has no spacing.
         VolumeError: A scan cannot be predicted; of several, all are named when the others are done.
-        EngineError: The engine refuses the size of a scan; of several, as above.
+        EngineError: The engine refuses the size of a scan, or no pass of it fits in the memory; of
+            several, as above.
+        BudgetError: Of one scan that is answered here, no pass fits in the memory.
+        NotStreamedError: Likewise, it would have to be streamed and its network cannot be.
         OutputError: The output folder is not empty.
 
     Example:
@@ -163,7 +168,7 @@ def predict(
     ways.check(opened)
     if as_volume is None:
         as_volume = _read_only_scan(scans, len(opened.plan.channels))
-    answer = _predict_in_memory(opened, as_volume, ways, progress)
+    answer = _predict_in_memory(opened, as_volume, ways, Path(tempfile.gettempdir()))
     if isinstance(scans, sitk.Image):
         return image_of_volume(answer)
     if isinstance(scans, np.ndarray):
@@ -201,14 +206,34 @@ class _Ways:
 
     def check(self, model: Model) -> None:
         """Refuse what does not go together before anything is read."""
+        check_mode(self.mode)
         if self.windows:
             check_windows(model)
+            if self.compare:
+                check_train_extra("predict --compare")
+            self._check_windows()
         elif self.compare or self.window_size is not None:
             raise ConfigError(
                 "--compare" if self.compare else "--window-size",
                 "without --windows",
                 "Both are about the prediction in windows.",
                 "Add --windows, or leave it out.",
+            )
+
+    def _check_windows(self) -> None:
+        if self.compare and self.probabilities:
+            raise ConfigError(
+                "--compare",
+                "with --probabilities",
+                "Two label maps are compared.",
+                "Leave out one of them.",
+            )
+        if not self.compare and (self.memory is not None or self.mode != "auto"):
+            raise ConfigError(
+                "--windows",
+                "with --memory or --mode",
+                "Windows hold all scores of the scan in memory; a budget is of the exact pass.",
+                "Leave --windows out, or add --compare to run that pass too.",
             )
 
     def in_windows(self, model: Model) -> Callable[[NDArray[np.float32]], NDArray[Any]] | None:
@@ -228,22 +253,16 @@ class _Ways:
         )
 
 
-def _predict_in_memory(
-    model: Model,
-    scan: Volume,
-    ways: _Ways,
-    progress: Callable[[float, int], None] | None,
-) -> Volume:
-    """A scan that is in memory already, by whichever pass."""
+def _predict_in_memory(model: Model, scan: Volume, ways: _Ways, place: Path) -> Volume:
+    """A scan that is in memory already, by whichever pass; what is spilled goes to a folder."""
     name = str(scan.source or "volume")
     run = ways.in_windows(model)
     if run is not None:
         answer = predict_volume(model, scan, probabilities=ways.probabilities, run=run)
         if ways.compare:
-            exact = _predict_in_memory(model, scan, replace(ways, windows=False), progress)
+            exact = _predict_in_memory(model, scan, replace(ways, windows=False), place)
             _compare(model, name, answer, exact, ways)
         return answer
-    place = Path(tempfile.gettempdir())
     files = (scan.source or Path("volume"),)
     chosen = choose_pass(model, files, scan.grid, place, memory=ways.memory, mode=ways.mode)
     ways.report.planned(name, chosen)
@@ -295,6 +314,7 @@ def open_any(
     network = read_network(run)
     name = choose_engine(engine)
 
+    @cache
     def as_onnx() -> bytes:
         return convert(network, run.plan)
 
@@ -326,8 +346,8 @@ def _predict_files(
         target = output / f"{scan.name}{ZARR_ENDING if is_zarr(scan.files[0]) else ENDING}"
         if not (resume and target.exists()):
             try:
-                _predict_file(model, scan, target, ways, _within(progress, done, len(scans)))
-            except (VolumeError, EngineError) as error:
+                _predict_file(model, scan, target, ways, _within(ways, progress, done, len(scans)))
+            except (VolumeError, EngineError, ShapeError, BudgetError, NotStreamedError) as error:
                 fault = _named(error, scan)
                 faults.append(fault)
                 _log.error("%s", fault)
@@ -350,11 +370,12 @@ def _predict_files(
 
 
 def _within(
-    progress: Callable[[float, int], None] | None, before: int, total: int
+    ways: _Ways, progress: Callable[[float, int], None] | None, before: int, total: int
 ) -> Callable[[str, float], None]:
     """Progress within one scan as progress among all; only the pass itself takes long."""
 
     def stage(name: str, share: float) -> None:
+        ways.report.stage(name, share)
         if progress and name == "predict":
             progress(before + min(share, 0.999), total)
 
@@ -382,16 +403,19 @@ def _predict_file(
     volume = read_scan(scan, len(model.plan.channels))
     answer = predict_volume(model, volume, probabilities=ways.probabilities, run=run)
     if ways.compare:
-        exact = _predict_in_memory(model, volume, replace(ways, windows=False), None)
+        exact = _predict_in_memory(model, volume, replace(ways, windows=False), target.parent)
         _compare(model, scan.name, answer, exact, ways)
-    if is_zarr(scan.files[0]):
-        with scratch_folder(target.parent) as scratch:
-            write_slabs(answer, target, scratch)
-    else:
-        write_volume(answer, target)
+    # Written in the scratch folder, which the next run clears if this one is killed.
+    with scratch_folder(target.parent) as scratch:
+        hidden = scratch / target.name
+        if is_zarr(scan.files[0]):
+            write_slabs(answer, hidden, scratch)
+        else:
+            write_volume(answer, hidden)
+        hidden.replace(target)
 
 
-def _named(error: VolumeError | EngineError, scan: Scan) -> VolunetError:
+def _named(error: VolunetError, scan: Scan) -> VolunetError:
     """The error with the scan's name in it: an engine knows the size that it refused, no more."""
     if isinstance(error, VolumeError):
         return error

@@ -81,33 +81,33 @@ def choose_pass(
         grid: Its grid, with all channels.
         folder: Where slices can be spilled to.
         memory: Bytes that the process may take at most; None: what the machine has free.
-        mode: ``whole``, ``streamed``, or ``auto``: whole where that is predicted to fit.
+        mode: ``whole``, whatever it takes; ``streamed``; or ``auto``: whole where that is predicted
+            to fit, and without a budget also where the network cannot be streamed.
 
     Raises:
         ConfigError: There is no such mode.
-        BudgetError: Neither pass fits.
-        NotStreamedError: The network can only be run whole, and that does not fit or was not asked
-            for.
+        BudgetError: The pass does not fit in the budget, or in what is free.
+        NotStreamedError: The network can only be run whole, which a budget or the mode forbids.
         VolumeError: The scan does not have the model's channels.
         ShapeError: The network does not work at the scan's size.
     """
-    if mode not in get_args(Mode):
-        raise ConfigError(
-            f"--mode {mode}", "no such mode", "auto, whole or streamed.", "Take one of these."
-        )
+    check_mode(mode)
     on_grid = plan_conform(grid, model.plan.orientation, model.plan.spacing_mm)
     free = available_bytes()
     budget = memory
     if memory is None and free is not None:
         budget = resident_bytes() + int(_SHARE_OF_FREE * free)
     limit = memory if mode != "whole" else None
-    if model.source is None:
+    if model.source is None and mode != "streamed":
         return Pass(on_grid.shape, None, None, limit)
     whole = None if mode == "streamed" else whole_peak(model, grid, on_grid)
     fits = whole is not None and (budget is None or whole <= budget)
     if mode == "whole" or (mode == "auto" and fits):
         return Pass(on_grid.shape, None, whole, limit)
     disk = int(_SPARE_DISK * shutil.disk_usage(_existing(folder)).free)
+    # The scan and the answer are laid out there too, each up to twice.
+    channels = len(model.plan.channels) + len(model.plan.classes)
+    disk = max(disk - 8 * channels * prod(grid.shape), 0)
     try:
         streamed = plan_scan(model, files, grid, budget, disk)
     except (NotStreamedError, ShapeError):
@@ -115,6 +115,18 @@ def choose_pass(
             return Pass(on_grid.shape, None, whole, None)
         raise
     return Pass(on_grid.shape, streamed, streamed.plan.peak_bytes, memory)
+
+
+def check_mode(mode: str) -> None:
+    """Check that there is such a mode.
+
+    Raises:
+        ConfigError: There is not.
+    """
+    if mode not in get_args(Mode):
+        raise ConfigError(
+            f"--mode {mode}", "no such mode", "auto, whole or streamed.", "Take one of these."
+        )
 
 
 def whole_peak(model: Model, grid: Grid, on_grid: Grid) -> int | None:

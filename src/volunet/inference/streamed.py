@@ -87,6 +87,7 @@ def plan_scan(
     Raises:
         BudgetError: No plan fits.
         NotStreamedError: The network cannot be streamed.
+        ShapeError: The network does not work at the scan's size.
         VolumeError: The scan does not have the model's channels.
     """
     check_channels(grid.num_channels, model.plan, str(files[0]))

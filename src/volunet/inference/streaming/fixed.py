@@ -177,7 +177,7 @@ def _check(network: Network) -> None:
             network.where,
             str(network.failures[0]),
             "The network works at the scan's size.",
-            "volunet shapes says at which sizes it does.",
+            "volunet inspect says at which sizes it does.",
         )
 
 

@@ -27,6 +27,8 @@ _AXES_AS_INPUT: Final = 18
 def lower(fixed: FixedGraph, axis: int) -> FixedGraph:
     """Write normalisations and reductions over an axis as statistics of its slices.
 
+    Dilated transposed convolutions are written as small ones too (`spreading`).
+
     Args:
         fixed: A graph.
         axis: The axis that is streamed, 2 being the first spatial one.

@@ -9,7 +9,7 @@ from math import prod
 
 from volunet.inference.streaming.execution import arena_bytes
 from volunet.inference.streaming.program import Program
-from volunet.inference.streaming.schedule import END, Schedule
+from volunet.inference.streaming.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Footprint:
         pool_bytes: Blocks of slices, at most.
         whole_bytes: Tensors that are made at once, at most.
         arena_bytes: Windows of the call that needs most.
-        disk_bytes: Blocks on disk, at most.
+        disk_bytes: Blocks on disk, at most; a file for each tensor, none of which ever shrinks.
         traffic_bytes: Bytes written to disk and read back.
         held: Bytes of each buffer when the most was held.
     """
@@ -60,10 +60,12 @@ class _Simulation:
         self._live: Counter[int] = Counter()
         self._most: Counter[int] = Counter()
         self._whole = self._most_whole = 0
-        self._on_disk = self._most_on_disk = self._traffic = 0
+        self._on_disk: Counter[str] = Counter()
+        self._most_on_disk: Counter[str] = Counter()
+        self._traffic = 0
         self._total = self._largest = 0
         self._held: dict[str, int] = {}
-        self._ended: set[str] = set()
+        self._kept: dict[str, int] = {}
 
     def footprint(self) -> Footprint:
         Schedule(self._program, self._run, self._release).steps()
@@ -71,7 +73,7 @@ class _Simulation:
             sum(size * count for size, count in self._most.items()),
             self._most_whole,
             arena_bytes(self._program),
-            self._most_on_disk,
+            sum(self._most_on_disk.values()),
             self._traffic,
             self._held,
         )
@@ -81,7 +83,8 @@ class _Simulation:
         for parts, windows in zip(call.feeds, call.kernel.windows, strict=True):
             for part in parts:
                 if part in self._program.spilled:
-                    self._read(part, windows.length)
+                    start = max(int(windows.starts[number]), 0)
+                    self._read(part, start, int(windows.needs[number]))
         if call.kernel.group.is_whole:
             self._whole += sum(self._bytes[name] for name in call.outputs)
             self._most_whole = max(self._most_whole, self._whole)
@@ -90,22 +93,28 @@ class _Simulation:
             self._take(self._bytes[name])
         self._note()
         for name in call.outputs:
-            if name == self._program.target or name in self._ended:
+            if name == self._program.target:
                 self._give(self._bytes[name])
+                continue
+            first, _ = self._blocks.get(name, (0, 0))
+            if (number + 1) * self._chunk[name] <= self._kept.get(name, 0):
+                self._give(self._bytes[name])  # nobody reads it any more
+                first = number + 1
             elif name in self._program.spilled:
                 self._give(self._bytes[name])
-                self._on_disk += self._bytes[name]
+                self._on_disk[name] += self._bytes[name]
                 self._traffic += self._bytes[name]
-                self._most_on_disk = max(self._most_on_disk, self._on_disk)
-            if name != self._program.target and name not in self._ended:
-                first, _ = self._blocks.get(name, (0, 0))
-                self._blocks[name] = first, number + 1
+                self._most_on_disk[name] = max(self._most_on_disk[name], self._on_disk[name])
+            self._blocks[name] = first, number + 1
 
-    def _read(self, name: str, length: int) -> None:
-        """A block on its way from the disk."""
+    def _read(self, name: str, start: int, stop: int) -> None:
+        """The blocks of slices [start, stop) on their way from the disk, one after another."""
+        if start >= stop:
+            return
         self._take(self._bytes[name])
         self._give(self._bytes[name])
-        self._traffic += self._bytes[name] * -(-length // self._chunk[name])
+        chunk = self._chunk[name]
+        self._traffic += self._bytes[name] * (-(-stop // chunk) - start // chunk)
 
     def _release(self, name: str, keep: int) -> None:
         if name not in self._chunk:
@@ -115,11 +124,10 @@ class _Simulation:
             return
         first, last = self._blocks.get(name, (0, 0))
         kept = min(keep // self._chunk[name], last)
-        if keep >= END:
-            self._ended.add(name)
+        self._kept[name] = keep
         for _ in range(kept - first):
             if name in self._program.spilled:
-                self._on_disk -= self._bytes[name]
+                self._on_disk[name] -= self._bytes[name]
             else:
                 self._give(self._bytes[name])
         self._blocks[name] = max(kept, first), last

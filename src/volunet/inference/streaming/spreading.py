@@ -3,8 +3,8 @@
 Where stride and dilation share a factor g, only every g-th output slice is met by any tap; the
 others are the bias. The slices that are met are a convolution of the input's own size, which every
 engine has a fast kernel for; a transposed convolution with a single tap puts them in their places.
-On the notes' network (kernel, stride and dilation 2) this is exact and takes a quarter of the time
-of OpenVINO's dilated kernel (benchmarks/streaming.py).
+Engines compute a dilated one with columns of all taps, whose matrix is as large as all of them
+together and most of which meet nothing.
 """
 
 from __future__ import annotations
