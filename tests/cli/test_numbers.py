@@ -49,8 +49,8 @@ def test_other_spacings_are_refused(text):
 @pytest.mark.parametrize(
     ("text", "num_bytes"),
     [
-        ("4GB", 4_000_000_000), ("1.5 GiB", 1_610_612_736), ("800mb", 800_000_000), (" 2 TB ", 2e12),
-        ("512MiB", 2**29), ("64KiB", 65_536), ("0.001kB", 1),
+        ("4GB", 4_000_000_000), ("1.5 GiB", 1_610_612_736), ("800mb", 800_000_000),
+        (" 2 TB ", 2 * 10**12), ("512MiB", 2**29), ("64KiB", 65_536), ("0.001kB", 1),
     ],
 )  # fmt: skip
 def test_bytes(text, num_bytes):
@@ -60,8 +60,8 @@ def test_bytes(text, num_bytes):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "4", "lots", "-1GB", "0GB", "0.0001kB", "4G", "4 B", "GB", "1e3MB", "4,5GB", ".5GB", "1GBs",
-     "infGB", "nan GB"],
+    ["", "4", "lots", "-1GB", "0GB", "0.0001kB", "4G", "4 B", "GB", "1e3MB", "4,5GB", ".5GB",
+     "1GBs", "infGB", "nan GB"],
 )  # fmt: skip
 def test_other_amounts_are_refused(text):
     with pytest.raises(ConfigError) as caught:

@@ -23,7 +23,7 @@ from volunet.volumes.axes import affine_of
 from volunet.volumes.grid import Grid
 
 BASE = 150_000_000
-GRID = Grid((176, 96, 80), affine_of((2.0, 1.5, 1.0)), 1)
+GRID = Grid((96, 88, 80), affine_of((2.0, 1.5, 1.0)), 1)
 FILES = (Path("case_07.nii.gz"),)
 
 
@@ -76,13 +76,9 @@ def test_without_a_budget_what_is_free_is_one(
     assert choose().streamed is None
 
 
-def smallest_of(choose: Callable[..., Pass]) -> int:
-    with pytest.raises(BudgetError) as caught:
-        choose(1)
-    return caught.value.smallest.peak_bytes
-
-
-def test_the_smallest_budget_is_named_and_accepted(choose: Callable[..., Pass]) -> None:
+def test_the_smallest_budget_is_named_and_accepted(
+    choose: Callable[..., Pass], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(BudgetError) as caught:
         choose(BASE)
     message = str(caught.value)
@@ -90,28 +86,12 @@ def test_the_smallest_budget_is_named_and_accepted(choose: Callable[..., Pass]) 
     smallest = caught.value.smallest.peak_bytes
     found = re.search(r"in is ([\d,]+) MB: .*\nGive --memory (\d+)MB or more\.$", message)
     assert found is not None
-    assert int(found[1].replace(",", "")) == int(found[2])
-    named = int(found[2]) * 10**6
-    assert smallest <= named < 1.1 * smallest
-    for budget in (named, smallest):
-        chosen = choose(budget)
-        assert chosen.streamed is not None
-        assert (chosen.peak_bytes or 0) <= budget
-    with pytest.raises(BudgetError, match="The smallest that this network and scan can be run in"):
-        choose(smallest - 1)
-    with pytest.raises(BudgetError):
-        choose(smallest - 1, mode="streamed")
-
-
-def test_the_number_that_is_named_leaves_room_for_another_run(
-    choose: Callable[..., Pass], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    least, named = (int(number.replace(",", "")) * 10**6 for number in found.groups())
+    assert smallest <= least < smallest + 10**6
+    assert least <= named < 1.1 * smallest
     # The same command in a new process does not begin with the same bytes to the last page.
-    with pytest.raises(BudgetError) as caught:
-        choose(1)
-    named = int(re.findall(r"(\d+)MB", str(caught.value))[0]) * 10**6
     monkeypatch.setattr(streamed, "resident_bytes", lambda: BASE + 2_000_000)
-    assert choose(named).streamed is not None
+    assert smallest < (choose(named).peak_bytes or 0) <= named
 
 
 def test_whole_ignores_the_budget(choose: Callable[..., Pass]) -> None:
@@ -143,13 +123,13 @@ def test_channels_that_the_model_does_not_have(choose: Callable[..., Pass]) -> N
 
 def test_what_a_pass_says_of_itself(choose: Callable[..., Pass], model: Model) -> None:
     whole = choose(mode="whole")
-    assert re.fullmatch(r"176×96×80 in one whole pass; predicted peak \d+\.\d\d GB", str(whole))
+    assert re.fullmatch(r"96×88×80 in one whole pass; predicted peak \d+\.\d\d GB", str(whole))
     peak = whole_peak(model, GRID, GRID) or 0
     assert str(choose(peak)).endswith(f"peak {peak / 1e9:.2f} GB of {peak / 1e9:.2f} GB")
     assert str(replace(whole, peak_bytes=None)).endswith("; predicted peak not known")
     quick = choose(3_000_000_000, mode="streamed")
     assert re.fullmatch(
-        r"176×96×80 streamed along D, 8 slices at a time; predicted peak 0\.\d\d GB of 3\.00 GB",
+        r"96×88×80 streamed along D, 8 slices at a time; predicted peak 0\.\d\d GB of 3\.00 GB",
         str(quick),
     )
     assert quick.streamed is not None
@@ -161,7 +141,7 @@ def test_what_a_pass_says_of_itself(choose: Callable[..., Pass], model: Model) -
     )  # fmt: skip
     text = str(replace(quick, streamed=replace(quick.streamed, plan=changed), budget=None))
     assert text.startswith(
-        "176×96×80 streamed along W, 2 slices at a time; computed twice: a, b (work ×2.00); "
+        "96×88×80 streamed along W, 2 slices at a time; computed twice: a, b (work ×2.00); "
         "on disk: c (1.23 GB); predicted peak 0."
     )
 

@@ -21,46 +21,56 @@ from volunet.inference.streaming.planning import (
 )
 from volunet.inference.streaming.simulation import simulate
 
-SIZE = (64, 48, 40)
+SIZE = (64, 32, 28)
 BASE = 50_000_000
 DISK = 10**12
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def network(net: Any) -> Any:
     """Two levels down and up: its skips are delay lines, and an instance norm waits for all."""
     made = net(SIZE)
-    made.conv(8, (3, 3, 3), pads=[1] * 6)
+    made.conv(16, (3, 3, 3), pads=[1] * 6)
     top = made.add("Relu")
-    made.conv(8, (2, 2, 2), strides=[2, 2, 2])
-    made.conv(8, (5, 3, 3), pads=[2, 1, 1, 2, 1, 1])
+    made.conv(16, (2, 2, 2), strides=[2, 2, 2])
+    made.conv(16, (5, 3, 3), pads=[2, 1, 1, 2, 1, 1])
     middle = made.add("Relu")
-    made.conv(8, (2, 2, 2), strides=[2, 2, 2])
-    made.conv(8, (5, 3, 3), pads=[2, 1, 1, 2, 1, 1])
-    made.conv(8, (5, 3, 3), pads=[2, 1, 1, 2, 1, 1])
-    made.transposed(8, (2, 2, 2), strides=[2, 2, 2])
-    made.add("Pad", made.x, made.weight(np.array([0] * 5 + [0, 0, 0, 0, 1])))
+    made.conv(16, (2, 2, 2), strides=[2, 2, 2])
+    made.conv(16, (5, 3, 3), pads=[2, 1, 1, 2, 1, 1])
+    made.conv(16, (5, 3, 3), pads=[2, 1, 1, 2, 1, 1])
+    made.transposed(16, (2, 2, 2), strides=[2, 2, 2])
     made.add("Concat", made.x, middle, axis=1)
-    made.conv(8, (3, 3, 3), pads=[1] * 6)
-    made.transposed(8, (2, 2, 2), strides=[2, 2, 2])
+    made.conv(16, (3, 3, 3), pads=[1] * 6)
+    made.transposed(16, (2, 2, 2), strides=[2, 2, 2])
     made.add("Concat", made.x, top, axis=1)
-    made.conv(8, (3, 3, 3), pads=[1] * 6)
-    made.add("InstanceNormalization", made.x, made.normal(8, mean=1), made.normal(8))
+    made.conv(16, (3, 3, 3), pads=[1] * 6)
+    made.add("InstanceNormalization", made.x, made.normal(16, mean=1), made.normal(16))
     made.conv(3, (3, 3, 3), pads=[1] * 6)
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plan(network: Any, as_model: Callable[[Any], Any]) -> Callable[..., StreamPlan]:
     model = as_model(network.model())
 
+    made: dict[Any, StreamPlan | BudgetError] = {}
+
     def make(budget: int | None, disk: int = DISK, engine: str = "onnxruntime") -> StreamPlan:
-        return plan_stream(model, "net", SIZE, budget, engine, BASE, disk)
+        key = budget, disk, engine
+        if key not in made:
+            try:
+                made[key] = plan_stream(model, "net", SIZE, budget, engine, BASE, disk)
+            except BudgetError as error:
+                made[key] = error
+        found = made[key]
+        if isinstance(found, BudgetError):
+            raise found
+        return found
 
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def as_model() -> Callable[[Any], Any]:
     import onnx_ir as ir
 
@@ -120,14 +130,13 @@ def test_without_a_disk_tensors_are_computed_twice(plan: Callable[..., StreamPla
 def test_a_small_disk_is_not_filled(plan: Callable[..., StreamPlan]) -> None:
     free = smallest_of(plan).footprint.disk_bytes
     assert free > 0  # else the limits below would limit nothing
-    for disk in (free, free - 1, free // 3):
+    for disk in (free - 1, free // 3):
         assert smallest_of(plan, disk=disk).footprint.disk_bytes <= disk
 
 
-@pytest.mark.parametrize("disk", [0, DISK])
-def test_each_change_frees_memory(network: Any, as_model: Callable[[Any], Any], disk: int) -> None:
+def test_each_change_frees_memory(network: Any, as_model: Callable[[Any], Any]) -> None:
     fixed = fix_graph(as_model(network.model()), "net", SIZE)
-    candidates = _Candidates(fixed, 0, "onnxruntime", BASE, disk)
+    candidates = _Candidates(fixed, 0, "onnxruntime", BASE, DISK)
     plans = list(candidates.plans(4, 1, None))
     assert len(plans) > 2
     peaks = [made.peak_bytes for made in plans]

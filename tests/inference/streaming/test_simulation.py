@@ -12,7 +12,7 @@ import pytest
 
 from volunet.inference.engines.static import open_static
 from volunet.inference.streaming import buffers
-from volunet.inference.streaming.buffers import Spill
+from volunet.inference.streaming.buffers import Pool, Spill
 from volunet.inference.streaming.execution import Execution
 from volunet.inference.streaming.simulation import simulate
 
@@ -73,6 +73,16 @@ def take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Taken
             traffic[0] += count
             return count
 
+        blocks = [0]
+        hand_out = Pool.take
+
+        def handed(pool: Pool, shape: tuple[int, ...], dtype: Any) -> Any:
+            num_bytes = int(np.prod(shape)) * dtype.itemsize
+            if not pool._free.get(num_bytes):
+                blocks[0] += num_bytes
+            return hand_out(pool, shape, dtype)
+
+        monkeypatch.setattr(Pool, "take", handed)
         monkeypatch.setattr(buffers.os, "pwrite", written)
         monkeypatch.setattr(buffers.os, "preadv", read_back)
         execution = Execution(
@@ -93,9 +103,10 @@ def take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Taken
                 return x[0][(slice(None),) * (axis + 1) + (slice(start, stop),)]
 
         execution.run(Slabs(), lambda start, block: None)
-        free = sum(block.nbytes for blocks in execution._pool._free.values() for block in blocks)
+        free = sum(block.nbytes for held in execution._pool._free.values() for block in held)
+        assert free <= blocks[0]
         files = sum(file.stat().st_size for file in tmp_path.glob("*.spill"))
-        return Taken(free, whole[0], execution._arena.nbytes, files, traffic[0])
+        return Taken(blocks[0], whole[0], execution._arena.nbytes, files, traffic[0])
 
     return run
 
