@@ -125,11 +125,11 @@ def plan_stream(
         )
     plain = {candidates: next(candidates.plans(CHUNKS[0], None, None)) for candidates in along}
     least = min(plan.footprint.memory_bytes for plan in plain.values())
+    # The planes of other axes are so much larger that every plan along them is the worse one.
+    near = {c: plan for c, plan in plain.items() if plan.footprint.memory_bytes <= _FAR * least}
     best: StreamPlan | None = None
-    smallest = min(plain.values(), key=lambda plan: plan.peak_bytes)
-    for candidates, first in plain.items():
-        if first.footprint.memory_bytes > _FAR * least:
-            continue  # its planes are so much larger that every plan of it is the worse one
+    smallest = min(near.values(), key=lambda plan: plan.peak_bytes)
+    for candidates in near:
         for chunk in CHUNKS:
             for plan in candidates.plans(chunk, budget, best):
                 smallest = min(smallest, plan, key=lambda plan: plan.peak_bytes)
