@@ -13,14 +13,17 @@ other networks; each table is of one run:
    alternation.
 4. Seconds of MONAI's `sliding_window_inference` (128³, overlap 0.5, Gaussian) by those of the
    streamed pass.
-5. The largest volume within 4, 8 and 16 GB, by the predictions that tables 2 and
+5. The largest volume within 4, 8 and 16 GB, in steps of 64 voxels an axis (whole passes: 16), by
+   the predictions that tables 2 and
    ``benchmarks/inspection.py`` hold against measurements.
 6. Convolutions of slices as 2D ones over the channels of three, by engine.
+7. Peak at 256 and at 1000 slices of 128×128 with one budget, which leaves the same plan for both.
 
     python benchmarks/streaming.py --output benchmarks/results/streaming.md
 
-takes about 50 minutes, 12 GB of memory and 3 GB of disk on 2 cores, and reads ../shared/data.
-``--parts 1,3`` runs some of them, ``--plainconv FOLDER`` says where nnU-Net's
+takes about an hour, 12 GB of memory and 3 GB of disk on 2 cores, and reads ../shared/data.
+``--parts 1,3`` runs some of them, as our own results were made (results/streaming_*.md, each with
+its command), ``--plainconv FOLDER`` says where nnU-Net's
 dynamic-network-architectures lies (pip install --no-deps --target FOLDER; with its dependencies it
 would bring another torchvision).
 """
@@ -61,7 +64,7 @@ def main() -> None:
     """Run the parts that are asked for and publish them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--parts", default="1,2,3,4,5,6")
+    parser.add_argument("--parts", default="1,2,3,4,5,6,7")
     parser.add_argument("--plainconv", type=Path)
     parser.add_argument("--child", nargs="+")
     arguments = parser.parse_args()
@@ -72,7 +75,7 @@ def main() -> None:
         sys.exit(f"{SCAN}: the public scans are not beside the project")
     parts: dict[str, Callable[[Path, Path | None], str]] = {
         "1": exactness, "2": memory, "3": against_whole, "4": against_monai, "5": largest,
-        "6": convolutions,
+        "6": convolutions, "7": depth,
     }  # fmt: skip
     texts = []
     with tempfile.TemporaryDirectory() as folder:
@@ -251,30 +254,46 @@ def memory(folder: Path, plainconv: Path | None) -> str:
     model = folder / "notes.onnx"
     if not model.exists():
         _run_child("export", "notes", str(model), "")
-    rows = []
-    for depth in (256, 1000):
-        scan = folder / f"ct_{depth}.nii.gz"
-        _run_child("resample", _text((depth, 512, 512)), str(scan))
-        peak, seconds, text = _predict(model, scan, folder / f"out_{depth}")
-        scan.unlink()
-        match = re.search(r"peak ([\d.]+) GB", text)
-        predicted = float(match[1]) if match else float("nan")
-        plan = next((line for line in text.splitlines() if "streamed" in line), text[-200:])
-        rows.append([
-            f"512×512×{depth}", f"{peak / 1e9:.2f} GB", f"{predicted:.2f} GB",
-            f"{predicted / (peak / 1e9):.2f}", f"{seconds:.0f}", plan.partition(": ")[2],
-        ])  # fmt: skip
-    table = markdown_table(
+    rows = [_measured(model, (depth, 512, 512), MEMORY, folder) for depth in (256, 1000)]
+    return f"## Memory\n\n`volunet predict --memory {MEMORY}`.\n\n{_peaks(rows)}"
+
+
+def depth(folder: Path, plainconv: Path | None) -> str:
+    """Peak by the number of slices, where budget and plane leave one plan for all."""
+    model = folder / "notes.onnx"
+    if not model.exists():
+        _run_child("export", "notes", str(model), "")
+    rows = [_measured(model, (depth, 128, 128), "1GB", folder) for depth in (256, 1000)]
+    return f"## Memory by depth\n\n`volunet predict --memory 1GB`.\n\n{_peaks(rows)}"
+
+
+def _peaks(rows: list[list[str]]) -> str:
+    return markdown_table(
         ["scan", "peak", "predicted", "ratio", "seconds, all in all", "plan"], rows
     )
-    return f"## Memory\n\n`volunet predict --memory {MEMORY}`.\n\n{table}"
 
 
-def _predict(model: Path, scan: Path, output: Path) -> tuple[int, float, str]:
+def _measured(model: Path, size: Size3, budget: str, folder: Path) -> list[str]:
+    """Peak and time of one prediction, a row."""
+    scan = folder / f"ct_{_text(size)}.nii.gz"
+    _run_child("resample", _text(size), str(scan))
+    peak, seconds, text = _predict(model, scan, folder / f"out_{_text(size)}", budget)
+    scan.unlink()
+    match = re.search(r"peak ([\d.]+) GB", text)
+    predicted = float(match[1]) if match else float("nan")
+    plan = next((line for line in text.splitlines() if "streamed" in line), text[-200:])
+    depth, height, width = size
+    return [
+        f"{height}×{width}×{depth}", f"{peak / 1e9:.2f} GB", f"{predicted:.2f} GB",
+        f"{predicted / (peak / 1e9):.2f}", f"{seconds:.0f}", plan.partition(": ")[2],
+    ]  # fmt: skip
+
+
+def _predict(model: Path, scan: Path, output: Path, budget: str) -> tuple[int, float, str]:
     """Peak in bytes, seconds and output of a prediction in a process of its own."""
     command = [
         str(Path(sys.executable).with_name("volunet")), "predict", str(model), str(scan),
-        "-o", str(output), "--memory", MEMORY,
+        "-o", str(output), "--memory", budget,
     ]  # fmt: skip
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out:
@@ -469,15 +488,15 @@ def _largest(path: str) -> dict[str, Any]:
     for gigabytes in BUDGETS_GB:
         budget = gigabytes * 10**9
         budgets.append({
-            "cube": _most(lambda n, b=budget: fits_streamed((n, n, n), b)),
-            "whole": _most(lambda n, b=budget: fits_whole((n, n, n), b)),
-            "plane": _most(lambda n, b=budget: fits_streamed((1000, n, n), b)),
+            "cube": _most(lambda n, b=budget: fits_streamed((n, n, n), b), 64),
+            "whole": _most(lambda n, b=budget: fits_whole((n, n, n), b), 16),
+            "plane": _most(lambda n, b=budget: fits_streamed((1000, n, n), b), 64),
         })  # fmt: skip
     return {"budgets": budgets}
 
 
-def _most(fits: Callable[[int], bool], step: int = 16) -> int:
-    """The largest multiple of 16 up to 1536 that fits."""
+def _most(fits: Callable[[int], bool], step: int) -> int:
+    """The largest multiple of a step up to 1536 that fits."""
     low, high = 0, 1536 // step
     while low < high:
         middle = (low + high + 1) // 2
