@@ -15,7 +15,14 @@ import onnx_ir as ir
 import SimpleITK as sitk  # noqa: N813  (the name that its documentation uses)
 from numpy.typing import NDArray
 
-from volunet.errors import ConfigError, EngineError, ShapeError, VolumeError, VolunetError
+from volunet.errors import (
+    ConfigError,
+    EngineError,
+    OutputError,
+    ShapeError,
+    VolumeError,
+    VolunetError,
+)
 from volunet.extras import check_train_extra
 from volunet.graph.onnx_file import parse_onnx
 from volunet.inference import ForeignModel, Model, choose_engine, open_engine, open_model
@@ -408,10 +415,13 @@ def _predict_file(
     # Written in the scratch folder, which the next run clears if this one is killed.
     with scratch_folder(target.parent) as scratch:
         hidden = scratch / target.name
-        if is_zarr(scan.files[0]):
-            write_slabs(answer, hidden, scratch)
-        else:
-            write_volume(answer, hidden)
+        try:
+            if is_zarr(scan.files[0]):
+                write_slabs(answer, hidden, scratch)
+            else:
+                write_volume(answer, hidden)
+        except OutputError as error:  # of the file that was asked for
+            raise OutputError(target, error.found, error.expected, error.do) from error
         hidden.replace(target)
 
 
