@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from volunet.api.inspect import inspect
     from volunet.api.phantom import phantom
     from volunet.api.predict import predict
+    from volunet.api.reverse import reverse
     from volunet.api.shapes import shapes
     from volunet.api.train import train
     from volunet.plan import Plan
@@ -35,6 +36,7 @@ __all__ = [
     "phantom",
     "predict",
     "read_volume",
+    "reverse",
     "shapes",
     "train",
     "write_volume",

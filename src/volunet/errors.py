@@ -72,3 +72,7 @@ class ExportError(VolunetError, RuntimeError):
     """A model file whose answers are not the network's: the check said no."""
 
     exit_status = 1
+
+
+class ReverseError(VolunetError, ValueError):
+    """A model, or a picture of one, that no network can be read from."""

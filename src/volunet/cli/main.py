@@ -26,6 +26,7 @@ from volunet.cli.export import export
 from volunet.cli.inspect import inspect
 from volunet.cli.phantom import phantom
 from volunet.cli.predict import predict
+from volunet.cli.reverse import reverse
 from volunet.cli.shapes import shapes
 from volunet.cli.train import train
 from volunet.errors import VolunetError
@@ -60,7 +61,9 @@ def _options(
     pass
 
 
-for verb in (demo, phantom, train, predict, evaluate, export, check, inspect, shapes, draw):
+for verb in (
+    demo, phantom, train, predict, evaluate, export, check, inspect, shapes, draw, reverse,
+):  # fmt: skip
     app.command()(verb)
 
 

@@ -5,6 +5,7 @@ The truth is what ONNX Runtime computes; where PyTorch has the operator, it is a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,6 +67,30 @@ class Model:
                 sizes[str(size)] = number
         return network, sizes
 
+    def opened(self, fixed: Sequence[int] = ()) -> Model:
+        """The same model with open axes for ONNX Runtime, too."""
+        return Model(self._sized(lambda axis, size: axis not in fixed), self.data)
+
+    def grown(self, more: int, fixed: Sequence[int] = ()) -> Model:
+        """The same model, its data longer by some slices, on all axes but the fixed ones."""
+        model = copy.copy(self)
+        model.data = {
+            name: np.pad(
+                array,
+                [(0, 0 if axis in fixed else more) for axis in range(array.ndim)],
+                mode="reflect" if min(array.shape, default=0) > more else "edge",
+            )
+            for name, array in self.data.items()
+        }
+        return model
+
+    def array(self, name: str) -> Array | None:
+        """A tensor that is data or a constant of the file."""
+        constants = {each.name: each for each in self.proto.graph.initializer}
+        if name in self.data:
+            return self.data[name]
+        return numpy_helper.to_array(constants[name]) if name in constants else None
+
     def asked(self, fixed: Sequence[int] = ()) -> Network | None:
         """Sizes as numbers that are asked for; None for inputs of different shapes."""
         shapes = {array.shape for array in self.data.values()}
@@ -125,8 +150,8 @@ class One(Model):
         outputs: int = 1,
         **attributes: Any,
     ) -> None:
-        self.arrays: list[Array | None] = [*data, *constants]
-        names = ["" if array is None else f"in{i}" for i, array in enumerate(self.arrays)]
+        arrays = enumerate([*data, *constants])
+        names = ["" if array is None else f"in{i}" for i, array in arrays]
         results = [f"out{i}" for i in range(outputs)]
         node = helper.make_node(op_type, names, results, name="node", **attributes)
         inputs = [_declared(name, a) for name, a in zip(names, data, strict=False)]
@@ -323,49 +348,94 @@ def _near_tie(span: Any, z: int) -> bool:
 
 @pytest.fixture(scope="session")
 def check_source() -> Callable[..., Source]:
-    """PyTorch's answer as ONNX Runtime's."""
+    """PyTorch's answer as ONNX Runtime's: of the source of numbers and of that of formulas.
 
-    def check(model: One) -> Source:
-        source = OPERATORS[model.node.op_type].source(model.node)
-        assert source is not None
-        names: dict[str, Any] = {"torch": torch, "nn": nn, "F": F}
-        call = source.call
-        if source.module is not None:
-            names["module"] = _module(model, source)
-            call = call.replace("{module}", "module")
-        for index, array in enumerate(model.arrays):
-            if array is not None:
-                names[f"x{index}"] = torch.tensor(array)
-            call = call.replace(f"{{{index}}}", f"x{index}")
-        with torch.no_grad():
-            answer = eval(call, names)  # noqa: S307  what is tested is this very text
-        several = isinstance(answer, tuple | list) and not isinstance(answer, torch.Size)
-        answers = answer if several else (answer,)
-        results = model.run()
-        assert len(answers) in (1, len(results))  # of a max pooling's places PyTorch is not asked
-        for got, expected in zip(answers, results, strict=False):
-            got = np.asarray(got)
-            assert got.shape == expected.shape, source
-            if expected.dtype.kind != "f":
-                assert np.array_equal(got, expected), source
-                continue
-            scale = np.abs(expected[np.isfinite(expected)]).max(initial=0)
-            np.testing.assert_allclose(
-                got, expected, rtol=0, atol=TOLERANCE * scale, err_msg=str(source)
-            )
+    The former is returned.
+    """
+
+    def check(model: One, fixed: Sequence[int] = (), *, at_numbers_alone: bool = False) -> Source:
+        source = _source(model.node)
+        assert not source.sizes
+        _compare(model, source, {})
+        network, sizes = model.open(fixed)
+        if not network.failures and not at_numbers_alone:
+            _compare(model, _source(network.nodes[0]), sizes)
         return source
 
     return check
 
 
-def _module(model: One, source: Source) -> nn.Module:
+@pytest.fixture(scope="session")
+def check_open_source() -> Callable[..., Source]:
+    """One source of formulas, whose answers at several sizes are those of one open model."""
+
+    def check(model: Model, fixed: Sequence[int] = (), *, index: int = -1) -> Source:
+        """As above.
+
+        Args:
+            model: A model whose answers are those of one node.
+            fixed: Axes that stay numbers; all others are open and grow.
+            index: Which node.
+        """
+        opened = model.opened(fixed)
+        network, sizes = opened.open(fixed, ones=True)
+        assert not network.failures, str(network.failures[0])
+        source = _source(network.nodes[index])
+        for more in range(3):
+            grown = opened.grown(more, fixed)
+            _compare(grown, source, {name: size + more for name, size in sizes.items()}, index)
+        return source
+
+    return check
+
+
+def _source(node: Node) -> Source:
+    source = OPERATORS[node.op_type].source(node)
+    assert source is not None, node
+    return source
+
+
+def _compare(model: Model, source: Source, sizes: dict[str, int], index: int = -1) -> None:
+    """Hold what a source computes, at numbers for its formulas, against ONNX Runtime."""
+    names: dict[str, Any] = {"torch": torch, "nn": nn, "F": F}
+    arrays = [model.array(name) for name in model.proto.graph.node[index].input]
+    call = source.call
+    if source.module is not None:
+        names["module"] = _module(arrays, source)
+        call = call.replace("{module}", "module")
+    for place, size in enumerate(source.sizes):
+        assert f"{{s{place}}}" in call, source
+        call = call.replace(f"{{s{place}}}", str(evaluate(size, sizes)))
+    for place, array in enumerate(arrays):
+        if array is not None:
+            names[f"x{place}"] = torch.tensor(array)
+        call = call.replace(f"{{{place}}}", f"x{place}")
+    with torch.no_grad():
+        answer = eval(call, names)  # noqa: S307  what is tested is this very text
+    several = isinstance(answer, tuple | list) and not isinstance(answer, torch.Size)
+    answers = answer if several else (answer,)
+    results = model.run()
+    assert len(answers) in (1, len(results))  # of a max pooling's places PyTorch is not asked
+    for got, expected in zip(answers, results, strict=False):
+        got = np.asarray(got)
+        assert got.shape == expected.shape, source
+        if expected.dtype.kind != "f":
+            assert np.array_equal(got, expected), source
+            continue
+        scale = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+        np.testing.assert_allclose(
+            got, expected, rtol=0, atol=TOLERANCE * scale, err_msg=str(source)
+        )
+
+
+def _module(arrays: list[Array | None], source: Source) -> nn.Module:
     module: nn.Module = eval(source.module or "", {"torch": torch, "nn": nn, "F": F})  # noqa: S307
     module.eval()
     state = module.state_dict()
     state.pop("num_batches_tracked", None)
     assert state.keys() == source.weights.keys()
     for name, index in source.weights.items():
-        array = model.arrays[index]
+        array = arrays[index]
         assert array is not None
         weight = torch.from_numpy(array.copy())
         if name in source.transposed:

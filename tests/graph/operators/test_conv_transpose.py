@@ -95,7 +95,8 @@ def test_pytorch_computes_the_same_with_as_many_flops(
     model = model_of(drawn)
     counter = FlopCounterMode(display=False)
     with counter:
-        check_source(model)
+        check_source(model, at_numbers_alone=True)
+    check_source(model, fixed=(1,))
     flops = TRANSPOSED.flops(model.node)
     assert flops.products == counter.get_total_flops()
     assert flops.others == (model.run()[0].size if drawn["bias"] else 0)

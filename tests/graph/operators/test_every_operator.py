@@ -97,9 +97,7 @@ EXAMPLES: dict[str, Example] = {
     "Transpose": ([X], [], {"perm": [0, 2, 3, 1]}),
 }  # fmt: skip
 
-WITHOUT_PYTORCH = {"LpPool", "Hardmax", "ReduceProd"} | {
-    "Constant",
-}  # fmt: skip
+WITHOUT_PYTORCH = {"Constant"}
 """Operators for which there is no single call."""
 
 SEEN_IN_PART = {

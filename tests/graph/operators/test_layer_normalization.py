@@ -40,13 +40,16 @@ def test_mean_and_deviation_are_outputs_too(
     check_reads(model)
 
 
-def test_a_scale_that_is_repeated_is_not_pytorchs(
-    one: Any, numbers: Any, check_sizes: Any, check_reads: Any
+def test_a_scale_that_is_repeated_is_not_the_modules(
+    one: Any, numbers: Any, check_sizes: Any, check_reads: Any, check_source: Any
 ) -> None:
     model = one("LayerNormalization", [numbers(2, 3, 4), numbers(4)], axis=1)
     check_sizes(model)
     check_reads(model)
-    assert NORM.source(model.node) is None
+    call = "F.layer_norm({0}, {0}.shape[1:]) * {1}"
+    assert check_source(model).call == call
+    repeated = one("LayerNormalization", [numbers(2, 3, 4)], [numbers(1), numbers(3, 1)], axis=1)
+    assert check_source(repeated).call == f"{call} + {{2}}"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ def test_a_constant_matrix_is_a_layer(
     assert check_sizes(model, fixed=(2,)) == [(5, 2, 4)]
     counter = FlopCounterMode(display=False)
     with counter:
-        source = check_source(model)
+        source = check_source(model, at_numbers_alone=True)
+    assert check_source(model, fixed=(1,)) == source
     assert source.module == "nn.Linear(3, 4, bias=False)"
     assert source.transposed == ("weight",)
     assert MATMUL.flops(model.node).products == counter.get_total_flops()

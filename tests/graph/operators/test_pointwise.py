@@ -37,10 +37,11 @@ def test_attributes_are_taken_over(
     check_source(model)
 
 
-def test_other_numbers_than_selus_own_are_not_pytorchs(one: Any, signed: Any) -> None:
+def test_other_numbers_than_selus_own_are_elus(one: Any, signed: Any, check_source: Any) -> None:
     own = one("Selu", [signed(3)], alpha=1.6732632, gamma=1.050701)
     assert OPERATORS["Selu"].source(own.node).call == "F.selu({0})"
-    assert OPERATORS["Selu"].source(one("Selu", [signed(3)], alpha=1.5).node) is None
+    other = one("Selu", [signed(9)], alpha=1.5)
+    assert check_source(other).call == "F.elu({0}, 1.5) * 1.050701"
 
 
 @pytest.mark.parametrize(

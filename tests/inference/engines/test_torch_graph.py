@@ -173,7 +173,7 @@ def test_inputs_may_be_read_only_turned_around_and_of_another_type(
             "Use --engine openvino or --engine onnxruntime.",
         ),
         (
-            [helper.make_node("LpPool", ["x"], ["y"], "pool", kernel_shape=[2])],
+            [helper.make_node("LpPool", ["x"], ["y"], "pool", kernel_shape=[2], dilations=[2])],
             (1, 1, 4),
             "m.onnx: LpPool 'pool' of 1×1×4 has no PyTorch that computes the same.\n"
             "Each operator is run by a PyTorch module or call.\n"

@@ -26,7 +26,7 @@ from volunet.graph.operators.instance_normalization import InstanceNormalization
 from volunet.graph.operators.layer_normalization import LayerNormalization
 from volunet.graph.operators.lrn import LocalResponseNormalization
 from volunet.graph.operators.matmul import MatMul
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source
+from volunet.graph.operators.operator import Flops, Operator, Read, Role, SizeWriter, Source
 from volunet.graph.operators.pad import Pad
 from volunet.graph.operators.pointwise import POINTWISE
 from volunet.graph.operators.pool import Pool
@@ -44,14 +44,14 @@ from volunet.graph.operators.tile import Tile
 from volunet.graph.operators.transpose import Transpose
 from volunet.graph.operators.unsqueeze import Unsqueeze
 
-__all__ = ["OPERATORS", "Flops", "Operator", "Read", "Role", "Source"]
+__all__ = ["OPERATORS", "Flops", "Operator", "Read", "Role", "SizeWriter", "Source"]
 
 OPERATORS: Final[dict[str, Operator]] = {
     "Conv": Conv(),
     "ConvTranspose": ConvTranspose(),
     "MaxPool": Pool("MaxPool"),
     "AveragePool": Pool("AvgPool"),
-    "LpPool": Pool(""),
+    "LpPool": Pool("LPPool"),
     "GlobalAveragePool": GlobalPool("AdaptiveAvgPool"),
     "GlobalMaxPool": GlobalPool("AdaptiveMaxPool"),
     "Resize": Resize(),
@@ -77,7 +77,7 @@ OPERATORS: Final[dict[str, Operator]] = {
     "ReduceSum": Reduce("torch.sum", axes_since=13),
     "ReduceMax": Reduce("torch.amax"),
     "ReduceMin": Reduce("torch.amin"),
-    "ReduceProd": Reduce(""),
+    "ReduceProd": Reduce("torch.prod"),
     "ReduceL1": Reduce("torch.sum", before="torch.abs({0})"),
     "ReduceL2": Reduce("torch.sum", before="{0} * {0}"),
     "ReduceSumSquare": Reduce("torch.sum", before="{0} * {0}"),

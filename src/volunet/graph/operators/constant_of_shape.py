@@ -7,7 +7,7 @@ from fractions import Fraction
 import onnx_ir as ir
 
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Operator, Source
+from volunet.graph.operators.operator import Operator, SizeWriter, Source
 from volunet.graph.operators.wanted_shape import wanted_shape
 from volunet.graph.sizes import product
 from volunet.graph.tensors import MOST_VALUES, Tensor, Value, known_values
@@ -37,4 +37,6 @@ class ConstantOfShape(Operator):
         """``torch.full`` with the shape that it has here."""
         content = node.attributes.get("value")
         value = content.numpy().item() if isinstance(content, ir.TensorProtocol) else 0.0
-        return Source(f"torch.full({tuple(node.outputs[0].shape or ())}, {value})")
+        writer = SizeWriter()
+        shape = writer.bracketed(node.outputs[0].shape or ())
+        return Source(f"torch.full({shape}, {value})", sizes=writer.formulas)

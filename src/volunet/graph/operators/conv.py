@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, count_elements
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    SizeWriter,
+    Source,
+    count_elements,
+)
 from volunet.graph.operators.windows import AxisWindow, repeat, windows_of
 from volunet.graph.sizes import Size, floor_div
 from volunet.graph.spans import Pointwise, Whole
@@ -57,7 +65,7 @@ class Conv(Operator):
         return (1, 2)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.Conv3d``, behind ``F.pad`` where the padding is not the same on both sides.
+        """``nn.Conv3d``, behind ``F.pad`` where the padding differs front and back or is a formula.
 
         None where weights or bias are no constants.
         """
@@ -67,18 +75,19 @@ class Conv(Operator):
         weight = node.numbers(1)
         group = node.count("group", 1)
         arguments = [str(weight[1] * group), str(weight[0]), *window_arguments(windows)]
-        pads = [(w.begin, w.end) for w in windows]
+        writer = SizeWriter()
         call = "{module}({0})"
-        if any(begin != end for begin, end in pads):
-            call = f"{{module}}(F.pad({{0}}, {_pad_list(windows)}))"
-        elif any(begin != 0 for begin, _ in pads):
+        if any(not w.has_torch_padding for w in windows):
+            call = f"{{module}}(F.pad({{0}}, [{writer.listed(_pad_list(windows))}]))"
+        elif any(w.begin != 0 for w in windows):
             arguments.append(f"padding={repeat(tuple(w.begin for w in windows))}")
         if group != 1:
             arguments.append(f"groups={group}")
         if not node.has(2):
             arguments.append("bias=False")
         weights = {"weight": 1} | ({"bias": 2} if node.has(2) else {})
-        return Source(call, f"nn.Conv{len(windows)}d({', '.join(arguments)})", weights)
+        module = f"nn.Conv{len(windows)}d({', '.join(arguments)})"
+        return Source(call, module, weights, sizes=writer.formulas)
 
 
 def conv_windows(node: Node) -> tuple[AxisWindow, ...]:

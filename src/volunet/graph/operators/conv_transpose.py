@@ -7,7 +7,15 @@ from typing import Final
 
 from volunet.graph.node import Node
 from volunet.graph.operators.conv import weight_read
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, count_elements
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    SizeWriter,
+    Source,
+    count_elements,
+)
 from volunet.graph.operators.windows import repeat
 from volunet.graph.sizes import Size, floor_div, maximum
 from volunet.graph.spans import Pointwise, TransposedWindow, Whole
@@ -110,8 +118,10 @@ class ConvTranspose(Operator):
         if any(tensor is not None and tensor.is_data for tensor in node.inputs[1:]):
             return None
         call = "{module}({0})"
-        if any(w.begin != w.end for w in windows):
-            call = f"F.pad({{module}}({{0}}), {[-side for side in cuts]})"
+        writer = SizeWriter()
+        if any(w.begin != w.end or not isinstance(w.begin, int) for w in windows):
+            sides = writer.listed([side * -1 for side in cuts])
+            call = f"F.pad({{module}}({{0}}), [{sides}])"
             windows = tuple(replace(w, begin=0, end=0) for w in windows)
         weight = node.numbers(1)
         group = node.count("group", 1)
@@ -129,7 +139,7 @@ class ConvTranspose(Operator):
             arguments.append("bias=False")
         weights = {"weight": 1} | ({"bias": 2} if node.has(2) else {})
         module = f"nn.ConvTranspose{len(windows)}d({', '.join(arguments)})"
-        return Source(call, module, weights)
+        return Source(call, module, weights, sizes=writer.formulas)
 
 
 def transposed_windows(node: Node) -> tuple[AxisTransposed, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from volunet.graph.node import Node
 from volunet.graph.operators.arithmetic import broadcast, broadcast_read
-from volunet.graph.operators.operator import Operator, Read, Source
+from volunet.graph.operators.operator import Operator, Read, SizeWriter, Source
 from volunet.graph.operators.wanted_shape import wanted_shape
-from volunet.graph.sizes import product
+from volunet.graph.sizes import Expression, product
 from volunet.graph.spans import Pointwise
 from volunet.graph.tensors import MOST_VALUES, Tensor
 
@@ -34,5 +34,13 @@ class Expand(Operator):
         return Read(None, Pointwise()) if index > 0 else broadcast_read(node, index, axis)
 
     def source(self, node: Node) -> Source | None:
-        """``Tensor.expand`` to the shape that it has here."""
-        return Source(f"{{0}}.expand({tuple(node.outputs[0].shape or ())})")
+        """``Tensor.expand`` to the shape that it has here; −1 for a formula that is kept."""
+        out = node.outputs[0].shape or ()
+        own = (None,) * (len(out) - len(node.shape(0))) + node.shape(0)
+        writer = SizeWriter()
+        sizes = [
+            -1 if isinstance(size, Expression) and size == before else size
+            for size, before in zip(out, own, strict=True)
+        ]
+        call = f"{{0}}.expand({writer.listed(sizes) or '()'})"
+        return Source(call, sizes=writer.formulas)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Operator, Read, Source, positive_axis
+from volunet.graph.operators.operator import (
+    Operator,
+    Read,
+    SizeWriter,
+    Source,
+    positive_axis,
+)
 from volunet.graph.spans import Pointwise, Whole, Window
 from volunet.graph.tensors import Tensor
 
@@ -62,12 +68,15 @@ class Gather(Operator):
         """
         axis = positive_axis(node, node.integer("axis", 0), len(node.shape(0)))
         places = node.sizes(1)
+        writer = SizeWriter()
         if places is not None and node.shape(1) == ():
-            return Source(f"torch.select({{0}}, {axis}, {places[0]})")
+            call = f"torch.select({{0}}, {axis}, {writer.text(places[0])})"
+            return Source(call, sizes=writer.formulas)
         if len(node.shape(1)) != 1:
             return Source(f"{{0}}[{':, ' * axis}{{1}}]")
         if places is not None:
-            size = node.numbers(0)[axis]
-            forward = [place % size if isinstance(place, int) else place for place in places]
-            return Source(f"torch.index_select({{0}}, {axis}, torch.tensor({forward}))")
+            size = node.shape(0)[axis]
+            forward = [p + size if isinstance(p, int) and p < 0 else p for p in places]
+            call = f"torch.index_select({{0}}, {axis}, torch.tensor([{writer.listed(forward)}]))"
+            return Source(call, sizes=writer.formulas)
         return Source(f"torch.index_select({{0}}, {axis}, {{1}})")

@@ -49,13 +49,22 @@ class Gemm(Operator):
         return (1, 2)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.Linear``; None where B or C is no constant or A is transposed or scaled."""
-        scaled = node.real("alpha", 1.0) != 1.0 or node.real("beta", 1.0) != 1.0
-        if node.input(1).is_data or node.integer("transA", 0) or scaled:
-            return None
-        (_, inner), (_, columns) = self._sizes(node)
-        if node.has(2) and (node.input(2).is_data or node.shape(2) != (columns,)):
-            return None
+        """``nn.Linear``, or as an expression where B or C is no constant or something is scaled."""
+        alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
+        _, (inner, columns) = self._sizes(node)
+        plain = alpha == beta == 1.0 and not node.integer("transA", 0)
+        learned = range(1, 3 if node.has(2) else 2)
+        plain = plain and not any(node.input(index).is_data for index in learned)
+        plain = plain and isinstance(inner, int) and isinstance(columns, int)
+        if not plain or (node.has(2) and node.shape(2) != (columns,)):
+            a, b = (
+                f"{{{index}}}.T" if node.integer(name, 0) else f"{{{index}}}"
+                for index, name in enumerate(("transA", "transB"))
+            )
+            call = f"{a} @ {b}" if alpha == 1 else f"{alpha:.7g} * ({a} @ {b})"
+            if node.has(2):
+                call += " + {2}" if beta == 1 else f" + {beta:.7g} * {{2}}"
+            return Source(call)
         bias = "" if node.has(2) else ", bias=False"
         weights = {"weight": 1} | ({"bias": 2} if node.has(2) else {})
         transposed = () if node.integer("transB", 0) else ("weight",)

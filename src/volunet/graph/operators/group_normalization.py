@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from volunet.graph.node import Node
 from volunet.graph.operators.epsilon import epsilon_argument
 from volunet.graph.operators.operator import (
@@ -11,10 +9,11 @@ from volunet.graph.operators.operator import (
     Operator,
     Read,
     Role,
+    SizeWriter,
     Source,
     element_flops,
 )
-from volunet.graph.sizes import floor_div
+from volunet.graph.sizes import floor_div, product
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor
 
@@ -56,16 +55,21 @@ class GroupNormalization(Operator):
     def source(self, node: Node) -> Source | None:
         """``nn.GroupNorm``; a function where scale and bias are by group (opset 18).
 
-        So too where a group is a single element, which the module refuses.
+        So too where they are no constants, or a group is a single element, which the module
+        refuses.
         """
-        shape = node.numbers()
-        channels, groups = shape[1], node.count("num_groups", 1)
-        each = channels // groups
-        if node.numbers(1) != (channels,) or each * prod(shape[2:]) == 1:
-            repeated = "" if node.numbers(1) == (channels,) else f".repeat_interleave({each})"
+        shape, groups = node.shape(), node.count("num_groups", 1)
+        channels = node.shape(1)[0] if node.opset >= 21 else shape[1]
+        by_channel = node.shape(1) == (channels,)
+        each = floor_div(channels, groups)
+        is_constant = not any(node.input(index).is_data for index in (1, 2))
+        is_single = each * product(shape[2:]) == 1
+        if not (by_channel and is_constant and isinstance(channels, int)) or is_single:
+            writer = SizeWriter()
+            repeated = "" if by_channel else f".repeat_interleave({writer.text(each)})"
             scale, bias = (f"{{{i}}}{repeated}" for i in (1, 2))
             given = ", ".join(["{0}", str(groups), scale, bias, *epsilon_argument(node)])
-            return Source(f"torch.group_norm({given})")
+            return Source(f"torch.group_norm({given})", sizes=writer.formulas)
         arguments = [str(groups), str(channels), *epsilon_argument(node)]
         return Source(
             "{module}({0})", f"nn.GroupNorm({', '.join(arguments)})", {"weight": 1, "bias": 2}

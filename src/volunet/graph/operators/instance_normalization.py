@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from volunet.graph.node import Node
 from volunet.graph.operators.epsilon import epsilon_argument
 from volunet.graph.operators.operator import (
@@ -11,9 +9,11 @@ from volunet.graph.operators.operator import (
     Operator,
     Read,
     Role,
+    SizeWriter,
     Source,
     element_flops,
 )
+from volunet.graph.sizes import product
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor
 
@@ -50,10 +50,17 @@ class InstanceNormalization(Operator):
         return (1, 2)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.InstanceNorm3d``; of a single voxel, which that refuses, a group norm's function."""
-        if prod(node.numbers()[2:]) == 1:
-            given = ["{0}", str(node.numbers(1)[0]), "{1}", "{2}", *epsilon_argument(node)]
-            return Source(f"torch.group_norm({', '.join(given)})")
-        arguments = [str(node.numbers(1)[0]), *epsilon_argument(node), "affine=True"]
+        """``nn.InstanceNorm3d``; ``F.instance_norm`` where scale or bias is no constant.
+
+        Of a single voxel, which these refuse, a group norm's function.
+        """
+        channels, writer = node.shape(1)[0], SizeWriter()
+        if product(node.shape()[2:]) == 1:
+            given = ["{0}", writer.text(channels), "{1}", "{2}", *epsilon_argument(node)]
+            return Source(f"torch.group_norm({', '.join(given)})", sizes=writer.formulas)
+        if node.input(1).is_data or node.input(2).is_data or not isinstance(channels, int):
+            given = ["{0}", "weight={1}", "bias={2}", *epsilon_argument(node)]
+            return Source(f"F.instance_norm({', '.join(given)})")
+        arguments = [str(channels), *epsilon_argument(node), "affine=True"]
         module = f"nn.InstanceNorm{len(node.shape()) - 2}d({', '.join(arguments)})"
         return Source("{module}({0})", module, {"weight": 1, "bias": 2})

@@ -14,6 +14,7 @@ from volunet.graph.operators.operator import (
     element_flops,
     positive_axis,
 )
+from volunet.graph.sizes import Expression
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor
 
@@ -53,12 +54,30 @@ class LayerNormalization(Operator):
         return (1, 2) if node.has(2) else (1,)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.LayerNorm``; None where the scale is not one number for each normed element."""
+        """``nn.LayerNorm``; a function, where scale and bias are not a number for each element.
+
+        So too where they are no constants.
+        """
         first = positive_axis(node, node.integer("axis", -1), len(node.shape()))
-        if node.shape(1) != node.shape()[first:]:
-            return None
-        arguments = [str(node.numbers()[first:]), *epsilon_argument(node)]
+        learned = range(1, 3 if node.has(2) else 2)
+        if not all(self._fits_module(node, index, first) for index in learned):
+            given = ["{0}", f"{{0}}.shape[{first}:]", *epsilon_argument(node)]
+            bias = " + {2}" if node.has(2) else ""
+            return Source(f"F.layer_norm({', '.join(given)}) * {{1}}{bias}")
+        arguments = [str(node.numbers(1)), *epsilon_argument(node)]
         if not node.has(2):
             arguments.append("bias=False")
         weights = {"weight": 1} | ({"bias": 2} if node.has(2) else {})
         return Source("{module}({0})", f"nn.LayerNorm({', '.join(arguments)})", weights)
+
+    def _fits_module(self, node: Node, index: int, first: int) -> bool:
+        """Whether an input is a constant of one number for each normed element."""
+        normed, own = node.shape()[first:], node.shape(index)
+        if node.input(index).is_data or len(own) != len(normed):
+            return False
+        # A formula is the number that it is compared with, unless that is 1, which is repeated.
+        pairs = zip(normed, own, strict=True)
+        return all(
+            isinstance(b, int) and (a == b or (b != 1 and isinstance(a, Expression)))
+            for a, b in pairs
+        )

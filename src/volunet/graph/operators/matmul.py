@@ -54,7 +54,8 @@ class MatMul(Operator):
     def source(self, node: Node) -> Source | None:
         """``nn.Linear`` without a bias where the second matrix is a constant, else ``@``."""
         weight = node.input(1)
-        if weight.is_data or len(node.shape(1)) != 2:
+        is_matrix = len(node.shape(1)) == 2 and all(isinstance(d, int) for d in node.shape(1))
+        if weight.is_data or not is_matrix:
             return Source("{0} @ {1}")
         rows, columns = node.numbers(1)
         module = f"nn.Linear({rows}, {columns}, bias=False)"

@@ -9,12 +9,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from volunet.graph.node import Node
-from volunet.graph.sizes import product
+from volunet.graph.sizes import Expression, Size, product
 from volunet.graph.spans import Pointwise, Span
 from volunet.graph.tensors import Shape, Tensor
 
@@ -60,18 +60,58 @@ class Source:
     """PyTorch that computes an operator.
 
     Attributes:
-        call: An expression; ``{0}``, ``{1}`` … stand for the operator's inputs and ``{module}`` for
-            the module.
+        call: An expression; ``{0}``, ``{1}`` … stand for the operator's inputs, ``{module}`` for
+            the module and ``{s0}``, ``{s1}`` … for whole numbers, those of `sizes`. A size stands
+            where any expression can: between commas, brackets and colons.
         module: Constructor of the module, None where a function does it. Names are ``torch``,
             ``nn`` and ``F`` (torch.nn.functional).
         weights: Parameter or buffer of the module → which input of the operator it is.
         transposed: Parameters whose first two axes are swapped in the module.
+        sizes: The formulas that stand in the call; none for a node whose sizes are numbers.
     """
 
     call: str
     module: str | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
     transposed: tuple[str, ...] = ()
+    sizes: tuple[Expression, ...] = ()
+
+
+class SizeWriter:
+    """Writes sizes into a call, a number as it is and a formula as ``{s0}``, ``{s1}`` and so on.
+
+    Example:
+        >>> from volunet.graph.sizes import symbol
+        >>> writer = SizeWriter()
+        >>> writer.listed([1, symbol("d"), symbol("h"), symbol("d")])
+        '1, {s0}, {s1}, {s0}'
+        >>> writer.formulas
+        (<d>, <h>)
+    """
+
+    def __init__(self) -> None:
+        self._formulas: list[Expression] = []
+
+    @property
+    def formulas(self) -> tuple[Expression, ...]:
+        """The formulas written so far, in the order of their numbers: `Source.sizes`."""
+        return tuple(self._formulas)
+
+    def text(self, size: Size) -> str:
+        """One size; the same formula always by the same number."""
+        if isinstance(size, int):
+            return str(size)
+        if size not in self._formulas:
+            self._formulas.append(size)
+        return f"{{s{self._formulas.index(size)}}}"
+
+    def listed(self, sizes: Sequence[Size]) -> str:
+        """Sizes with commas between."""
+        return ", ".join(map(self.text, sizes))
+
+    def bracketed(self, sizes: Sequence[Size]) -> str:
+        """Sizes as a tuple."""
+        return f"({self.listed(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
 class Operator(ABC):

@@ -6,8 +6,14 @@ from typing import Final, Literal, cast
 
 from volunet.errors import ShapeError
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Operator, Read, Source, positive_axis
-from volunet.graph.sizes import Expression, Size
+from volunet.graph.operators.operator import (
+    Operator,
+    Read,
+    SizeWriter,
+    Source,
+    positive_axis,
+)
+from volunet.graph.sizes import Expression, Size, lower_bound
 from volunet.graph.spans import Mirrored, Pointwise, Window
 from volunet.graph.tensors import Tensor
 
@@ -52,19 +58,22 @@ class Pad(Operator):
         """
         mode = _mode(node)
         pads = list(paddings(node))
+        writer = SizeWriter()
         if mode != "constant":
-            inner = zip(node.numbers()[2:], pads[2:], strict=True)
-            fits = all(isinstance(p, int) and 0 <= p < d for d, pair in inner for p in pair)
+            inner = zip(node.shape()[2:], pads[2:], strict=True)
+            fits = all(_may_fit(side, d) for d, pair in inner for side in pair)
             if any(pair != (0, 0) for pair in pads[:2]) or not fits or not 3 <= len(pads) <= 5:
                 return None
-            sides = [side for pair in reversed(pads[2:]) for side in pair]
-            return Source(f'F.pad({{0}}, {sides}, mode="{_TORCH_MODES[mode]}")')
+            sides = writer.listed([side for pair in reversed(pads[2:]) for side in pair])
+            call = f'F.pad({{0}}, [{sides}], mode="{_TORCH_MODES[mode]}")'
+            return Source(call, sizes=writer.formulas)
         while pads and pads[0] == (0, 0):
             pads.pop(0)
         if not pads:
             return Source("{0}")
-        sides = [side for pair in reversed(pads) for side in pair]
-        return Source(f"F.pad({{0}}, {sides}{_value_argument(node)})")
+        sides = writer.listed([side for pair in reversed(pads) for side in pair])
+        call = f"F.pad({{0}}, [{sides}]{_value_argument(node)})"
+        return Source(call, sizes=writer.formulas)
 
 
 def _mode(node: Node) -> str:
@@ -72,6 +81,11 @@ def _mode(node: Node) -> str:
     if mode != "constant" and mode not in _TORCH_MODES:
         raise node.fault(f"mode {mode!r}")
     return mode
+
+
+def _may_fit(side: Size, d: Size) -> bool:
+    """Whether a side is from 0 to less than an axis is long; true where sizes decide that."""
+    return lower_bound(side * -1) <= 0 and lower_bound(side - d) < 0
 
 
 _TORCH_MODES: Final = {"edge": "replicate", "reflect": "reflect", "wrap": "circular"}

@@ -117,13 +117,15 @@ class Selu(Pointwise):
     """``Selu``, whose numbers PyTorch does not let one choose."""
 
     def source(self, node: Node) -> Source | None:
-        """``F.selu``; None for other numbers than the paper's."""
-        chosen = (node.real("alpha", _SELU_ALPHA), node.real("gamma", _SELU_GAMMA))
+        """``F.selu``; ``F.elu`` for other numbers than the paper's."""
+        alpha, gamma = chosen = (node.real("alpha", _SELU_ALPHA), node.real("gamma", _SELU_GAMMA))
         usual = all(
             math.isclose(a, b, rel_tol=1e-6)
             for a, b in zip(chosen, (_SELU_ALPHA, _SELU_GAMMA), strict=True)
         )
-        return Source("F.selu({0})") if usual else None
+        return Source(
+            "F.selu({0})" if usual else f"F.elu({{0}}, {_short(alpha)}) * {_short(gamma)}"
+        )
 
 
 _SELU_ALPHA: Final = 1.6732632

@@ -6,7 +6,15 @@ from onnx_ir import DataType
 
 from volunet.graph.node import Node
 from volunet.graph.operators.conv import window_arguments
-from volunet.graph.operators.operator import Flops, Operator, Read, Role, Source, element_flops
+from volunet.graph.operators.operator import (
+    Flops,
+    Operator,
+    Read,
+    Role,
+    SizeWriter,
+    Source,
+    element_flops,
+)
 from volunet.graph.operators.windows import AxisWindow, repeat, windows_of
 from volunet.graph.sizes import Size
 from volunet.graph.spans import Pointwise
@@ -20,7 +28,7 @@ class Pool(Operator):
     ⌈ ⌉ instead of ⌊ ⌋, and at most ⌈(d + begin) / stride⌉: no window begins in the padding behind.
 
     Args:
-        module: PyTorch's module without ``1d``, ``2d`` or ``3d``; empty where there is none.
+        module: PyTorch's module without ``1d``, ``2d`` or ``3d``.
 
     Source:
         https://onnx.ai/onnx/operators/onnx__MaxPool.html,
@@ -51,16 +59,18 @@ class Pool(Operator):
         return element_flops(node, _taps(pool_windows(node)))
 
     def source(self, node: Node) -> Source | None:
-        """``nn.MaxPool3d`` or ``nn.AvgPool3d``.
+        """``nn.MaxPool3d``, ``nn.AvgPool3d`` or ``nn.LPPool3d``.
 
-        Behind ``F.pad`` where the padding differs front and back, or is more than half of the
-        kernel, which PyTorch does not take.
+        Behind ``F.pad`` where PyTorch does not take the padding: it differs front and back, is a
+        formula or more than half of the kernel. None where PyTorch has no dilation.
         """
         windows = pool_windows(node)
         average = self.module == "AvgPool"
-        if not self.module or (average and any(w.dilation != 1 for w in windows)):
+        if self.module != "MaxPool" and any(w.dilation != 1 for w in windows):
             return None
-        if any(w.begin != w.end for w in windows):
+        if self.module == "LPPool":
+            return self._powered(node, windows)
+        if any(not w.has_torch_padding for w in windows):
             return self._padded(node, windows)
         if any(isinstance(w.begin, int) and 2 * w.begin > w.kernel for w in windows):
             return self._padded(node, windows)
@@ -89,22 +99,27 @@ class Pool(Operator):
             return None
         if not node.input(0).dtype.is_floating_point():
             return None
-        out = (node.outputs[0].shape or ())[2:]
-        sides: list[Size] = []
-        for window, d, size in reversed(list(zip(windows, node.numbers()[2:], out, strict=True))):
-            reached = (size - 1) * window.stride + window.reach
-            sides += [window.begin, reached - window.begin - d]
-        plain = [AxisWindow(w.kernel, w.stride, w.dilation) for w in windows]
-        arguments = [a.replace("kernel_size=", "") for a in window_arguments(tuple(plain))]
-        if "stride" not in "".join(arguments):
-            arguments.append("stride=1")
-        module = f"nn.{self.module}{len(windows)}d({', '.join(arguments)})"
-        if not average:
-            return Source(f"{{module}}(F.pad({{0}}, {sides}, value=-torch.inf))", module)
-        call = f"{{module}}(F.pad({{0}}, {sides}))"
-        if not counted:  # divided by the share of each window that lies in the input
+        writer = SizeWriter()
+        sides = f"[{writer.listed(_sides(node, windows))}]"
+        module = f"nn.{self.module}{len(windows)}d({', '.join(_unpadded(windows))})"
+        call = f"{{module}}(F.pad({{0}}, {sides}, value=-torch.inf))"
+        if average:
+            call = f"{{module}}(F.pad({{0}}, {sides}))"
+        if average and not counted:  # divided by the share of each window that lies in the input
             call += f" / {{module}}(F.pad(torch.ones_like({{0}}[:1, :1]), {sides}))"
-        return Source(call, module)
+        return Source(call, module, sizes=writer.formulas)
+
+    def _powered(self, node: Node, windows: tuple[AxisWindow, ...]) -> Source:
+        """The root of a sum of powers, of zeros where the input is padded."""
+        power = node.count("p", 2)
+        given = "torch.abs({0})" if power % 2 else "{0}"
+        writer = SizeWriter()
+        sides = _sides(node, windows)
+        if any(side != 0 for side in sides):
+            given = f"F.pad({given}, [{writer.listed(sides)}])"
+        arguments = ", ".join([str(power), *_unpadded(windows)])
+        module = f"nn.LPPool{len(windows)}d({arguments})"
+        return Source(f"{{module}}({given})", module, sizes=writer.formulas)
 
 
 def pool_windows(node: Node) -> tuple[AxisWindow, ...]:
@@ -117,6 +132,25 @@ def pool_windows(node: Node) -> tuple[AxisWindow, ...]:
     if not kernel:
         raise node.fault("no kernel_shape")
     return windows_of(node, kernel)
+
+
+def _sides(node: Node, windows: tuple[AxisWindow, ...]) -> list[Size]:
+    """Padding as `F.pad` takes it, the last axis first; in ceil mode as far as windows reach."""
+    out = (node.outputs[0].shape or ())[2:]
+    sides: list[Size] = []
+    for window, d, size in reversed(list(zip(windows, node.shape()[2:], out, strict=True))):
+        end = window.end
+        if node.integer("ceil_mode", 0):
+            end = (size - 1) * window.stride + window.reach - window.begin - d
+        sides += [window.begin, end]
+    return sides
+
+
+def _unpadded(windows: tuple[AxisWindow, ...]) -> list[str]:
+    """Arguments of a pooling without padding; PyTorch's stride is the kernel by default."""
+    plain = tuple(AxisWindow(w.kernel, w.stride, w.dilation) for w in windows)
+    arguments = [a.replace("kernel_size=", "") for a in window_arguments(plain)]
+    return arguments if any(w.stride != 1 for w in windows) else [*arguments, "stride=1"]
 
 
 def _taps(windows: tuple[AxisWindow, ...]) -> int:

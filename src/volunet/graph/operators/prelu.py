@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from volunet.graph.node import Node
 from volunet.graph.operators.arithmetic import broadcast_read, unify
 from volunet.graph.operators.operator import (
@@ -14,6 +12,7 @@ from volunet.graph.operators.operator import (
     Source,
     element_flops,
 )
+from volunet.graph.sizes import product
 from volunet.graph.tensors import Tensor
 
 
@@ -45,10 +44,14 @@ class PRelu(Operator):
         return (1,)
 
     def source(self, node: Node) -> Source | None:
-        """``nn.PReLU``, with the slopes as a plain list; None where they are not one a channel."""
-        slopes = node.numbers(1)
-        count = prod(slopes)
+        """``nn.PReLU``, with the slopes as a plain list; ``torch.where`` where it has no such.
+
+        Those are slopes that are not one a channel, or no constants.
+        """
+        slopes = node.shape(1)
+        count = product(slopes)
         place = 1 - (len(node.shape()) - len(slopes))
-        if count != 1 and not (place >= 0 and slopes[place] == count):
-            return None
+        by_channel = count == 1 or (place >= 0 and slopes[place] == count)
+        if not by_channel or not isinstance(count, int) or node.input(1).is_data:
+            return Source("torch.where({0} < 0, {0} * {1}, {0})")
         return Source("{module}({0})", f"nn.PReLU({count})", {"weight": 1})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Operator, Source
+from volunet.graph.operators.operator import Operator, SizeWriter, Source
 from volunet.graph.operators.wanted_shape import depends
 from volunet.graph.sizes import ceil_div, maximum
 from volunet.graph.tensors import MOST_VALUES, Tensor
@@ -34,4 +34,5 @@ class Range(Operator):
     def source(self, node: Node) -> Source | None:
         """``torch.arange``."""
         bounds = [sizes[0] for sizes in (node.sizes(index) for index in range(3)) if sizes]
-        return Source(f"torch.arange({', '.join(map(str, bounds))})")
+        writer = SizeWriter()
+        return Source(f"torch.arange({writer.listed(bounds)})", sizes=writer.formulas)

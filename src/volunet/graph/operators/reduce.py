@@ -21,7 +21,7 @@ class Reduce(Operator):
     """``ReduceMean`` and its kin: size 1 on the reduced axes, or none of them.
 
     Args:
-        function: PyTorch's function, with ``dim`` and ``keepdim``; empty where there is none.
+        function: PyTorch's function, with ``dim`` and ``keepdim``.
         axes_since: Opset from which the axes are an input.
         before: What is reduced, of the input ``{0}``.
 
@@ -69,11 +69,14 @@ class Reduce(Operator):
 
     def source(self, node: Node) -> Source | None:
         """``torch.mean``, of each element's ``before`` where there is one."""
-        if not self.function:
-            return None
         if not self.axes(node):
             return Source("{0}")
         keep = bool(node.integer("keepdims", 1))
+        if node.op_type == "ReduceProd":  # of one axis at a time, the last one first
+            call = self.before
+            for axis in reversed(self.axes(node)):
+                call = f"{self.function}({call}, dim={axis}, keepdim={keep})"
+            return Source(call)
         call = f"{self.function}({self.before}, dim={self.axes(node)}, keepdim={keep})"
         return Source(f"torch.sqrt({call})" if node.op_type == "ReduceL2" else call)
 

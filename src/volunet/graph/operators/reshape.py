@@ -6,10 +6,10 @@ from math import prod
 
 from volunet.errors import ShapeError
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Operator, Read, Source
-from volunet.graph.sizes import Size, divide_exactly, product, shape_text
+from volunet.graph.operators.operator import Operator, Read, SizeWriter, Source
+from volunet.graph.sizes import Expression, Size, divide_exactly, product, shape_text
 from volunet.graph.spans import Pointwise, Whole
-from volunet.graph.tensors import Tensor
+from volunet.graph.tensors import Shape, Tensor
 
 
 class Reshape(Operator):
@@ -67,11 +67,38 @@ class Reshape(Operator):
         return kept_axis(node, axis)
 
     def source(self, node: Node) -> Source | None:
-        """``Tensor.reshape``."""
-        return Source(f"{{0}}.reshape({tuple(node.outputs[0].shape or ())})")
+        """``torch.flatten`` where neighbouring axes are joined, else ``Tensor.reshape``."""
+        return regrouping(node.shape(), node.outputs[0].shape or ())
 
     def _wanted(self, node: Node) -> tuple[Size, ...] | None:
         return node.sizes(1) if node.has(1) else node.integers("shape")
+
+
+def regrouping(shape: Shape, out: Shape) -> Source:
+    """PyTorch that gives a tensor another shape of as many elements."""
+    joined = len(shape) - len(out)
+    # From behind: the batch's axis is the last to be joined.
+    for first in reversed(range(len(out)) if joined > 0 else ()):
+        last = first + joined
+        one = product(shape[first : last + 1])
+        if out == (*shape[:first], one, *shape[last + 1 :]):
+            if last < len(shape) - 1:
+                return Source(f"{{0}}.flatten({first}, {last})")
+            return Source(f"torch.flatten({{0}}, {first})" if first else "torch.flatten({0})")
+    writer = SizeWriter()
+    sizes = _with_one_open(shape, out)
+    return Source(f"{{0}}.reshape({writer.listed(sizes) or '()'})", sizes=writer.formulas)
+
+
+def _with_one_open(shape: Shape, out: Shape) -> Shape:
+    """A shape with −1 for a formula: the only one, or the longest that is no size of the input."""
+    formulas = {axis: size for axis, size in enumerate(out) if isinstance(size, Expression)}
+    if len(formulas) > 1:
+        formulas = {axis: size for axis, size in formulas.items() if size not in shape}
+    if not formulas:
+        return out
+    place = max(formulas, key=lambda axis: (formulas[axis].length, axis))
+    return (*out[:place], -1, *out[place + 1 :])
 
 
 def kept_axis(node: Node, axis: int) -> Read:

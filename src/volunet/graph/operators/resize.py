@@ -15,11 +15,12 @@ from volunet.graph.operators.operator import (
     Operator,
     Read,
     Role,
+    SizeWriter,
     Source,
     element_flops,
     positive_axis,
 )
-from volunet.graph.sizes import Size, floor
+from volunet.graph.sizes import Size, divide_exactly, floor
 from volunet.graph.spans import Coordinates, Interpolated, Interpolation, Pointwise, Rounding, Span
 from volunet.graph.tensors import Tensor
 
@@ -95,7 +96,10 @@ class Resize(Operator):
         return element_flops(node, 2 * _TAPS[kind] ** axes if _TAPS[kind] else 0)
 
     def source(self, node: Node) -> Source | None:
-        """``F.interpolate``; None where PyTorch has no such coordinates."""
+        """``F.interpolate``, by sizes where they are no multiples of the input's.
+
+        None where PyTorch has no such coordinates, or where it would round a size another way.
+        """
         kind = _interpolation(node)
         spatial = len(node.shape()) - 2
         coordinates = _coordinates(node)
@@ -104,35 +108,31 @@ class Resize(Operator):
             ("cubic", 2): "bicubic",
         }  # fmt: skip
         mode = "nearest" if kind == "nearest" else names.get((kind, spatial))
-        shape, out = node.numbers(), tuple(node.outputs[0].shape or ())
+        shape, out = node.shape(), tuple(node.outputs[0].shape or ())
         aligned = coordinates == "align_corners"
         if mode is None or shape[:2] != out[:2] or not 1 <= spatial <= _MOST_SPATIAL:
             return None
         if kind == "nearest":
-            spans = [_span(node, axis) for axis in range(2, len(shape))]
-            known = all(
-                isinstance(span, Pointwise)
-                or (isinstance(span, Interpolated) and _is_pytorchs_nearest(span))
-                for span in spans
-            )
+            known = all(_is_pytorchs_nearest(node, axis) for axis in range(2, len(shape)))
         else:
             # Of a single output slice PyTorch's place is the middle, as that of half_pixel.
             usual = coordinates == "pytorch_half_pixel" and 1 not in out[2:]
             known = aligned or usual or coordinates == "half_pixel"
         if not known or not _is_plain(node):
             return None
-        scales = _scales(node)
-        if scales is not None and _wanted(node) is None:
-            factors = tuple(float(f"{float(s):.7g}") for s in scales[2:])
+        writer = SizeWriter()
+        factors = _factors(node)
+        if factors is None:
+            how = f"size={writer.bracketed(out[2:])}"
+        else:
             # PyTorch multiplies in float64: a size could come out another.
-            pairs = zip(shape[2:], factors, strict=True)
-            if tuple(math.floor(d * factor) for d, factor in pairs) != out[2:]:
+            pairs = zip(shape[2:], factors, out[2:], strict=True)
+            if any(isinstance(d, int) and math.floor(d * f) != size for d, f, size in pairs):
                 return None
             how = f"scale_factor={factors[0] if len(set(factors)) == 1 else factors}"
-        else:
-            how = f"size={out[2:]}"
         corners = ", align_corners=True" if aligned and kind != "nearest" else ""
-        return Source(f'F.interpolate({{0}}, {how}, mode="{mode}"{corners})')
+        call = f'F.interpolate({{0}}, {how}, mode="{mode}"{corners})'
+        return Source(call, sizes=writer.formulas)
 
 
 _MOST_SPATIAL: Final = 3
@@ -140,8 +140,31 @@ _MOST_SPATIAL: Final = 3
 _CUBIC: Final = -0.75
 
 
-def _is_pytorchs_nearest(span: Interpolated) -> bool:
-    return span.coordinates == "asymmetric" and span.rounding == "floor"
+def _is_pytorchs_nearest(node: Node, axis: int) -> bool:
+    """Whether PyTorch's nearest slice is ONNX's on an axis; always where it is not resized."""
+    size, out = node.shape()[axis], (node.outputs[0].shape or ())[axis]
+    scales = _scales(node) if _wanted(node) is None else None
+    scale = Fraction(1) if scales is None else scales[axis]
+    if out == size and scale == 1:
+        return True
+    # Sizes are asked for from opset 11 on, where the rounding does not depend on the scale.
+    return _coordinates(node) == "asymmetric" and _rounding(node, scale) == "floor"
+
+
+def _factors(node: Node) -> tuple[int | float, ...] | None:
+    """PyTorch's scale factors of the spatial axes, whole ones as such; None where sizes are asked.
+
+    Formulas that are asked for and are multiples of the input's sizes are scales, too.
+    """
+    scales, wanted = _scales(node), _wanted(node)
+    if wanted is None:
+        numbers = [float(f"{float(scale):.7g}") for scale in (scales or ())[2:]]
+        return tuple(int(number) if number.is_integer() else number for number in numbers)
+    if all(isinstance(size, int) for size in wanted[2:]):
+        return None
+    times = [divide_exactly(b, a) for a, b in zip(node.shape()[2:], wanted[2:], strict=True)]
+    whole = tuple(number for number in times if isinstance(number, int) and number > 0)
+    return whole if len(whole) == len(times) else None
 
 
 def _is_plain(node: Node) -> bool:

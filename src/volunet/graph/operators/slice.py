@@ -7,8 +7,14 @@ from typing import Final
 
 from volunet.errors import ShapeError
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Operator, Read, Source, positive_axis
-from volunet.graph.sizes import Size, ceil_div, lower_bound, maximum, minimum
+from volunet.graph.operators.operator import (
+    Operator,
+    Read,
+    SizeWriter,
+    Source,
+    positive_axis,
+)
+from volunet.graph.sizes import Expression, Size, ceil_div, lower_bound, maximum, minimum
 from volunet.graph.spans import Pointwise, Reversed, Span, Window
 from volunet.graph.tensors import Tensor, Value, arranged
 
@@ -60,21 +66,32 @@ class Slice(Operator):
         return Read(axis, Pointwise() if part is None else _span(node, part))
 
     def source(self, node: Node) -> Source | None:
-        """An index expression; None where a step is below 0, which PyTorch does not take."""
-        slices = axis_slices(node)
-        if any(part.step < 0 for part in slices.values()):
-            return None
-        shape = node.numbers()
+        """An index expression, of what is turned around beforehand where a step is below 0."""
+        shape, slices, bounds = node.shape(), axis_slices(node), _bounds(node)
+        flipped = tuple(axis for axis in sorted(slices) if slices[axis].step < 0)
+        writer = SizeWriter()
         parts = []
         for axis in range(max(slices, default=-1) + 1):
-            part = slices.get(axis)
-            if part is None:
+            if axis not in slices:
                 parts.append(":")
                 continue
-            start = "" if part.start == 0 else str(part.start)
-            stop = "" if part.stop == shape[axis] else str(part.stop)
-            parts.append(f"{start}:{stop}" + (f":{part.step}" if part.step != 1 else ""))
-        return Source(f"{{0}}[{', '.join(parts)}]" if parts else "{0}")
+            part, size = slices[axis], shape[axis]
+            start, stop = part.start, part.stop
+            if part.step < 0:  # as the axis is flipped
+                start, stop = size - 1 - start, size - 1 - stop
+            if isinstance(size, Expression):
+                # An index stops at the axis' ends by itself, as ONNX does.
+                first, last, _ = bounds[axis]
+                start = 0 if start == 0 else _index(first, size, part.step)
+                stop = size if stop == size else _index(last, size, part.step)
+            begin = "" if start == 0 else writer.text(start)
+            end = "" if stop == size else writer.text(stop)
+            step = "" if abs(part.step) == 1 else f":{abs(part.step)}"
+            parts.append(f"{begin}:{end}{step}")
+        while parts and parts[-1] == ":":
+            parts.pop()
+        call = f"torch.flip({{0}}, {flipped})" if flipped else "{0}"
+        return Source(f"{call}[{', '.join(parts)}]" if parts else call, sizes=writer.formulas)
 
 
 def axis_slices(node: Node) -> dict[int, AxisSlice]:
@@ -84,6 +101,11 @@ def axis_slices(node: Node) -> dict[int, AxisSlice]:
         ShapeError: A bound does not follow from the input's size.
     """
     shape = node.shape()
+    return {axis: _within(shape[axis], *bounds) for axis, bounds in _bounds(node).items()}
+
+
+def _bounds(node: Node) -> dict[int, tuple[Size, Size, int]]:
+    """Start, end and step of each axis that is sliced, as they are given."""
     if node.opset < 10:
         starts: tuple[Size, ...] | None = node.integers("starts")
         stops: tuple[Size, ...] | None = node.integers("ends")
@@ -104,13 +126,20 @@ def axis_slices(node: Node) -> dict[int, AxisSlice]:
         raise node.fault(
             f"{len(starts)} starts, {len(stops)} ends, {len(axes)} axes and {len(steps)} steps"
         )
-    slices = {}
+    bounds: dict[int, tuple[Size, Size, int]] = {}
     for axis, start, stop, step in zip(axes, starts, stops, steps, strict=True):
         if not isinstance(axis, int) or not isinstance(step, int) or step == 0:
             raise node.fault(f"axis {axis}, step {step}")
-        place = positive_axis(node, axis, len(shape))
-        slices[place] = _within(shape[place], start, stop, step)
-    return slices
+        bounds[positive_axis(node, axis, len(node.shape()))] = (start, stop, step)
+    return bounds
+
+
+def _index(bound: Size, size: Size, step: int) -> Size:
+    """A bound in Python: below 0 where it is a constant less than the axis' size."""
+    if step < 0:  # the same place, counted from the other end
+        bound = -1 - bound if isinstance(bound, int) else size - 1 - bound
+    less = bound - size
+    return less if isinstance(less, int) and less < 0 else bound
 
 
 def _sliced(node: Node, slices: dict[int, AxisSlice]) -> tuple[Value, ...] | None:

@@ -22,7 +22,7 @@ class Softmax(Operator):
     Before opset 13 all axes from ``axis`` on are one.
 
     Args:
-        function: PyTorch's function, empty where there is none.
+        function: PyTorch's function, empty for a hardmax.
 
     Source:
         https://onnx.ai/onnx/operators/onnx__Softmax.html
@@ -49,12 +49,12 @@ class Softmax(Operator):
     def source(self, node: Node) -> Source | None:
         """``F.softmax``, of several axes as one where there are."""
         axes = self._axes(node)
-        if not self.function:
-            return None
-        if len(axes) == 1:
-            return Source(f"{self.function}({{0}}, dim={axes[0]})")
-        flat = f"{{0}}.flatten({axes[0]}), dim={axes[0]}"
-        return Source(f"{self.function}({flat}).reshape({{0}}.shape)")
+        given = "{0}" if len(axes) == 1 else f"{{0}}.flatten({axes[0]})"
+        call = f"{self.function}({given}, dim={axes[0]})"
+        if not self.function:  # 1 at the place of the largest
+            places = f"torch.argmax({given}, dim={axes[0]}, keepdim=True)"
+            call = f"torch.zeros_like({given}).scatter({axes[0]}, {places}, 1)"
+        return Source(call if len(axes) == 1 else f"{call}.reshape({{0}}.shape)")
 
     def _axes(self, node: Node) -> range:
         rank = len(node.shape())

@@ -6,8 +6,14 @@ from typing import Any
 
 from volunet.errors import ShapeError
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Operator, Read, Source, positive_axis
-from volunet.graph.sizes import Size, ceil_div, floor_div
+from volunet.graph.operators.operator import (
+    Operator,
+    Read,
+    SizeWriter,
+    Source,
+    positive_axis,
+)
+from volunet.graph.sizes import Expression, Size, ceil_div, floor_div
 from volunet.graph.spans import Pointwise, Window
 from volunet.graph.tensors import Tensor
 
@@ -53,9 +59,14 @@ class Split(Operator):
         return Read(axis, Window(reach=before + 1))
 
     def source(self, node: Node) -> Source | None:
-        """``torch.split``."""
+        """``torch.split``, or ``torch.chunk`` for equal parts that are formulas."""
         axis, parts = self._parts(node)
-        return Source(f"torch.split({{0}}, {list(parts)}, dim={axis})")
+        is_named = node.has(1) if node.opset >= 13 else node.integers("split") is not None
+        if not is_named and isinstance(parts[0], Expression):
+            return Source(f"torch.chunk({{0}}, {len(parts)}, dim={axis})")
+        writer = SizeWriter()
+        call = f"torch.split({{0}}, [{writer.listed(parts)}], dim={axis})"
+        return Source(call, sizes=writer.formulas)
 
     def _parts(self, node: Node) -> tuple[int, tuple[Size, ...]]:
         shape = node.shape()

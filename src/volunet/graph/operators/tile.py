@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from volunet.graph.node import Node
-from volunet.graph.operators.operator import Operator, Read, Source
+from volunet.graph.operators.operator import Operator, Read, SizeWriter, Source
 from volunet.graph.operators.wanted_shape import wanted_shape
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor
@@ -33,4 +33,6 @@ class Tile(Operator):
 
     def source(self, node: Node) -> Source | None:
         """``Tensor.repeat``."""
-        return Source(f"{{0}}.repeat({wanted_shape(node, 1)})")
+        writer = SizeWriter()
+        call = f"{{0}}.repeat({writer.listed(wanted_shape(node, 1)) or '()'})"
+        return Source(call, sizes=writer.formulas)

@@ -28,7 +28,7 @@ class Transpose(Operator):
 
     def source(self, node: Node) -> Source | None:
         """``Tensor.permute``."""
-        return Source(f"{{0}}.permute({order(node)})")
+        return Source(f"{{0}}.permute({', '.join(map(str, order(node))) or '()'})")
 
 
 def order(node: Node) -> tuple[int, ...]:

@@ -41,6 +41,11 @@ class AxisWindow:
         """Input slices from the first tap to the last: dilation·(kernel − 1) + 1."""
         return self.dilation * (self.kernel - 1) + 1
 
+    @property
+    def has_torch_padding(self) -> bool:
+        """Whether PyTorch's modules take the padding: one number for front and back."""
+        return isinstance(self.begin, int) and self.begin == self.end
+
     def size(self, d: Size) -> Size:
         """⌊(d + begin + end − dilation·(kernel − 1) − 1) / stride⌋ + 1.
 
