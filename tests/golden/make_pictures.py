@@ -34,8 +34,9 @@ import onnx
 import torch
 from torch import nn
 
+from volunet.exporting.convert import convert
 from volunet.nets.presets import build_network, notes_plan
-from volunet.plan import NetworkPlan
+from volunet.plan import NetworkPlan, Normalisation, Plan
 
 HERE = Path(__file__).parent
 PICTURES = HERE / "pictures"
@@ -78,6 +79,7 @@ PICTURES_OF: dict[str, tuple[str, str, str, bool]] = {
     "instance_7_horizontal_attributes": ("instance", "7", "direction,attributes", False),
     "classifier_9": ("classifier", "9", "none", True),
     "classifier_9_attributes": ("classifier", "9", "attributes", False),
+    "anysize_9": ("anysize", "9", "none", False),
     "strided_9": ("strided", "9", "none", False),
     "strided_9_attributes_shapes": ("strided", "9", "attributes", True),
 }
@@ -135,8 +137,24 @@ def _plain(plan: NetworkPlan) -> nn.Module:
     return network
 
 
+def _any_size() -> onnx.ModelProto:
+    """A network with its padding and cropping, as ``volunet export`` writes it."""
+    rule = Normalisation(kind="clip_zscore", low=-200.0, high=400.0, mean=50.0, std=120.0)
+    network = NetworkPlan(in_channels=1, out_channels=3, features=SHALLOW)
+    plan = Plan(
+        dataset="pictures", channels=("CT",), spacing_mm=(2.0, 1.5, 1.0), normalisation=(rule,),
+        classes=("background", "hip", "femur"), label_values=(0, 1, 2),
+        colours=((0, 0, 0), (255, 0, 0), (0, 255, 0)), patch_size=(16, 16, 16), batch_size=2,
+        network=network,
+    )  # fmt: skip
+    return onnx.load_from_string(convert(build_network(network).eval(), plan))
+
+
 def export(name: str, *, with_shapes: bool) -> onnx.ModelProto:
+    """The ONNX model of one of the networks."""
     torch.manual_seed(0)
+    if name == "anysize":
+        return _any_size()
     network, size = NETWORKS[name]()
     file = io.BytesIO()
     if name != "strided":  # whose equal weights the exporter shares between its norms
@@ -244,7 +262,8 @@ def main(names: list[str]) -> None:
         onnx.save(model, file)
         text = json.dumps(describe(model), indent=1)
         text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
-        (PICTURES / f"{network}.onnx.json").write_text(text + "\n")
+        if network != "anysize":  # whose picture does not show all of its network
+            (PICTURES / f"{network}.onnx.json").write_text(text + "\n")
         draw(file, version, options, PICTURES / f"{name}.svg")
     for name in OPTIMISED:
         if not names or name in names:

@@ -82,6 +82,7 @@ class Reversed:
                     "shapes": {name: list(shape) for name, shape in c.shapes.items()},
                     "difference": c.difference,
                     "scale": c.scale,
+                    "precision": c.precision,
                 }
                 for c in (() if proof is None else proof.comparisons)
             ],

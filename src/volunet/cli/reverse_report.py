@@ -31,6 +31,7 @@ def _proof(report: Reversed) -> list[str]:
     lines = [
         f"  {_sizes(c.shapes)}: largest difference {c.difference:.1e}, "
         f"{c.relative:.1e} of the largest answer {c.scale:.3g}"
+        + (f", the source in {c.precision}" if c.precision != "float32" else "")
         for c in proof.comparisons
     ]
     if proof.failure:

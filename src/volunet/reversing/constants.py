@@ -37,6 +37,7 @@ class Constants:
         Raises:
             ReverseError: They follow from the input's size, or ONNX Runtime cannot compute them.
         """
+        name = self._uncast(name)
         initializer = self._model.graph.initializers.get(name)
         if initializer is not None and initializer.const_value is not None:
             return _plain(initializer.const_value.numpy())
@@ -46,6 +47,7 @@ class Constants:
 
     def is_fixed(self, name: str) -> bool:
         """Whether a tensor follows from the weights alone, and not from an input's sizes."""
+        name = self._uncast(name)
         if name in self._model.graph.initializers:
             return True
         value = self._values.get(name)
@@ -54,6 +56,15 @@ class Constants:
             for node in _nodes_of(value)
             for read in node.inputs
         )
+
+    def _uncast(self, name: str) -> str:
+        """The tensor that a tensor is but for its type, which it takes from another one."""
+        value = self._values.get(name)
+        producer = None if value is None else value.producer()
+        while producer is not None and producer.op_type == "CastLike" and producer.inputs[0]:
+            name = producer.inputs[0].name or ""
+            producer = producer.inputs[0].producer()
+        return name
 
     def size(self, name: str) -> int:
         """How many elements a tensor has."""

@@ -16,6 +16,9 @@ from volunet.reversing.scalars import ANY, Place, Scalar, Scalars, layer_forms
 IN: Final = ("in_channels", "num_features", "num_channels", "in_features")
 OUT: Final = ("out_channels", "out_features")
 
+_OF_CHANNELS: Final = (*IN, *OUT, "groups", "num_groups", "num_parameters", "size", "part", "parts")
+"""Arguments that are often a number of channels."""
+
 _MOST_TIMES: Final = 8
 
 
@@ -111,7 +114,7 @@ class _Finder:
         """Write a scalar: a number, an argument, or what follows from arguments."""
         column = self._columns[index]
         equal = self._equal(index)
-        if equal is None and _is_constant(column):
+        if _is_constant(column) and (equal is None or self._places[index].name not in IN + OUT):
             known = [value for value in column if value is not ANY]
             self.texts[index] = literal(known[0]) if known else "1"
             return
@@ -132,8 +135,10 @@ class _Finder:
 
     def _equal(self, index: int) -> str | None:
         column = self._columns[index]
+        kind = self._places[index].name
         for name, other in self._basis.items():
-            if index == other or _agree(column, self._columns[other]):
+            alike = _alike(kind, self._places[other].name)
+            if index == other or (alike and _agree(column, self._columns[other])):
                 return name
         return None
 
@@ -177,6 +182,13 @@ class _Finder:
     def _sum(self, a: int, b: int) -> tuple[Scalar, ...]:
         pairs = zip(self._columns[a], self._columns[b], strict=True)
         return tuple(x + y if isinstance(x, int) and isinstance(y, int) else ANY for x, y in pairs)
+
+
+def _alike(name: str, other: str) -> bool:
+    """Whether arguments of these names can be the same one, and not by chance the same number."""
+    if name == other or {name, other} <= {"kernel_size", "stride"}:
+        return True
+    return other in IN + OUT and name in _OF_CHANNELS
 
 
 def _agree(column: Sequence[Scalar], other: Sequence[Scalar]) -> bool:

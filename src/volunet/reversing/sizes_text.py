@@ -7,11 +7,21 @@ is the formula, and a formula that is the size of a tensor nearby becomes that t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeAlias
 
-from volunet.graph.sizes import Atom, Expression, Size, ceil_div, floor_div
+from volunet.graph.sizes import (
+    Atom,
+    Expression,
+    Size,
+    ceil_div,
+    floor_div,
+    maximum,
+    minimum,
+    symbols_of,
+)
 from volunet.graph.tensors import Shape
+from volunet.reversing.text import split_arguments
 
 _TOKEN: Final = re.compile(r"\{s(\d+)\}")
 
@@ -42,108 +52,132 @@ def write_sizes(
         The call, and further inputs that it takes; None where a size is not one of these shapes and
         does not follow from the network's inputs' either.
     """
-    names = list(inputs)
-    for pair in _pairs(nearby):
-        texts = _texts(sizes, pair, names)
-        if texts is not None:
-            call = _TOKEN.sub(lambda match, t=texts: t[int(match.group(1))], call)  # type: ignore[misc]
-            used = [known for known in pair if f"{{{_place(known, names)}}}" in "".join(texts)]
-            for known in used:
-                if known.name not in names:
-                    names.append(known.name)
-            ranks = {str(names.index(known.name)): len(known.shape) for known in used}
-            return _joined(call, ranks), tuple(names[len(inputs) :])
+    for tensors, way in _ways(nearby):
+        names = [*inputs, *(t.name for t in tensors if t.name not in inputs)]
+        texts = [_text(size, tensors, names, way) for size in sizes]
+        written = [text for text in texts if text is not None]
+        if len(written) < len(texts):
+            continue
+        call = _TOKEN.sub(lambda match, w=written: w[int(match.group(1))], call)  # type: ignore[misc]
+        places = {str(names.index(known.name)): len(known.shape) for known in tensors}
+        return _joined(call, places), tuple(names[len(inputs) :])
     return None
 
 
-def _pairs(nearby: Sequence[Known]) -> Iterator[tuple[Known, ...]]:
-    """Which tensors are tried together: one, then the first with another, then all."""
+def _ways(nearby: Sequence[Known]) -> Iterator[tuple[tuple[Known, ...], _Way]]:
+    """Which tensors are tried, and how, the plainest first.
+
+    The size of one tensor; what makes one size of two; what follows from one; a formula.
+    """
     for known in nearby:
-        yield (known,)
+        yield (known,), _same
     for known in nearby[1:]:
-        yield (nearby[0], known)
+        yield (nearby[0], known), _of_two
+    for known in nearby:
+        yield (known,), _of_one
+    for known in nearby:
+        yield (known,), _as_formula
 
 
-def _place(known: Known, names: Sequence[str]) -> int:
-    return names.index(known.name) if known.name in names else len(names)
+def _text(
+    size: Expression, tensors: tuple[Known, ...], names: Sequence[str], way: _Way
+) -> str | None:
+    """A size in one way, of the same axis of all tensors."""
+    texts = [f"{{{names.index(known.name)}}}.shape" for known in tensors]
+    return way(size, [known.shape for known in tensors], texts)
 
 
-def _texts(
-    sizes: Sequence[Expression], tensors: tuple[Known, ...], names: Sequence[str]
-) -> list[str] | None:
-    texts = []
-    for size in sizes:
-        text = _text(size, tensors, names)
-        if text is None:
-            return None
-        texts.append(text)
-    return texts
-
-
-def _text(size: Expression, tensors: tuple[Known, ...], names: Sequence[str]) -> str | None:
-    rank = min(len(known.shape) for known in tensors)
-    for axis in range(rank):
-        a = tensors[0].shape[axis]
-        text = f"{{{_place(tensors[0], names)}}}.shape[{axis}]"
-        if len(tensors) == 1:
-            found = _of_one(size, a, text)
-        else:
-            b = tensors[1].shape[axis]
-            other = f"{{{_place(tensors[1], names)}}}.shape[{axis}]"
-            found = _of_one(size, a, text) or _of_one(size, b, other)
-            found = found or _of_two(size, a, b, text, other)
-        if found is not None:
-            return found
-    if len(tensors) == 1:
-        places = {
-            str(own): f"{{{_place(tensors[0], names)}}}.shape[{axis}]"
-            for axis, own in enumerate(tensors[0].shape)
-            if isinstance(own, Expression) and own.depth == 0 and len(own.symbols) == 1
-        }
-        if size.symbols <= set(places):
-            return formula(size, places)
+def _same(size: Expression, shapes: Sequence[Shape], texts: Sequence[str]) -> str | None:
+    """The size of an axis."""
+    for axis, own in enumerate(shapes[0]):
+        if size == own:
+            return f"{texts[0]}[{axis}]"
     return None
 
 
-def _of_one(size: Expression, a: Size, text: str) -> str | None:
-    """A size that follows from one other."""
-    if not isinstance(a, Expression):
-        return None
-    if size == a:
-        return text
-    rest = size - a
-    if isinstance(rest, int):
-        return f"({text} {'+' if rest > 0 else '-'} {abs(rest)})"
-    for k in _FACTORS:
-        if size == ceil_div(a, k) * k - a:
-            return f"-{text} % {k}"
-        if size == a * k:
-            return f"{k} * {text}"
-        if size == floor_div(a, k):
-            return f"{text} // {k}"
-        if size == floor_div(a, k) * k:
-            return f"{text} // {k} * {k}"
-        if size == ceil_div(a, k):
-            return f"-(-{text} // {k})"
-    return None
-
-
-def _of_two(size: Expression, a: Size, b: Size, text: str, other: str) -> str | None:
-    """A size that follows from two: what is to be padded or cropped to make them one."""
-    for first, second, x, y in ((a, b, text, other), (b, a, other, text)):
-        gap = first - second
-        half = floor_div(gap, 2)
-        for value, written in (
-            (gap, f"{x} - {y}"),
-            (half, f"({x} - {y}) // 2"),
-            (gap - half, f"({x} - {y} + 1) // 2"),
-            (half + second, f"({x} + {y}) // 2"),
-        ):
+def _of_one(size: Expression, shapes: Sequence[Shape], texts: Sequence[str]) -> str | None:
+    """A size that follows from that of one axis."""
+    for axis, a in enumerate(shapes[0]):
+        if not isinstance(a, Expression) or a.symbols != size.symbols:
+            continue
+        text = f"{texts[0]}[{axis}]"
+        if size == a:
+            return text
+        rest = size - a
+        if isinstance(rest, int):
+            return f"{text} {'+' if rest > 0 else '-'} {abs(rest)}"
+        for value, written in _candidates(size, a, text):
             if size == value:
                 return written
-            if size == value * -1:
-                return f"-({written})"
     return None
+
+
+def _candidates(size: Expression, a: Expression, text: str) -> Iterator[tuple[Size, str]]:
+    """Sizes that are often made of one, and how they are written."""
+    for k in sorted({k for k in _numbers(size) if k > 1}):
+        yield maximum(a, k), f"max({k}, {text})"
+        yield maximum(a, k) - a, f"max(0, {k} - {text})"
+        yield minimum(a, k), f"min({k}, {text})"
+    for k in _FACTORS:
+        yield a * k, f"{k} * {text}"
+        yield floor_div(a, k), f"{text} // {k}"
+        yield floor_div(a, k) * k, f"{text} // {k} * {k}"
+        yield a - floor_div(a, k) * k, f"{text} % {k}"
+        yield ceil_div(a, k) * k - a, f"-{text} % {k}"
+        yield ceil_div(a, k), f"-(-{text} // {k})"
+
+
+def _numbers(size: Expression) -> Iterator[int]:
+    """The numbers that a formula takes the maximum or the minimum with."""
+    for monomial in size.terms:
+        for atom in monomial:
+            for argument in atom.arguments:
+                plain = _as_number(argument)
+                if plain is not None and atom.kind in ("max", "min"):
+                    yield plain
+                yield from _numbers(argument)
+
+
+def _as_number(expression: Expression) -> int | None:
+    if expression.symbols or len(expression.terms) != 1:
+        return None
+    (value,) = expression.terms.values()
+    return int(value) if value.denominator == 1 else None
+
+
+def _of_two(size: Expression, shapes: Sequence[Shape], texts: Sequence[str]) -> str | None:
+    """A size that follows from two: what is to be padded or cropped to make them one."""
+    for axis, (a, b) in enumerate(zip(*shapes, strict=False)):
+        one, two = (f"{text}[{axis}]" for text in texts)
+        if a == b or symbols_of(a) | symbols_of(b) != size.symbols:
+            continue
+        if size in (a, b):
+            return one if size == a else two
+        for first, second, x, y in ((a, b, one, two), (b, a, two, one)):
+            gap = first - second
+            half = floor_div(gap, 2)
+            for value, written in (
+                (gap, f"{x} - {y}"),
+                (half, f"({x} - {y}) // 2"),
+                (gap - half, f"({x} - {y} + 1) // 2"),
+                (half + second, f"({x} + {y}) // 2"),
+            ):
+                if size == value:
+                    return written
+    return None
+
+
+def _as_formula(size: Expression, shapes: Sequence[Shape], texts: Sequence[str]) -> str | None:
+    """A size as a formula of axes that are symbols, as those of the network's inputs are."""
+    places = {
+        str(own): f"{texts[0]}[{axis}]"
+        for axis, own in enumerate(shapes[0])
+        if isinstance(own, Expression) and own.depth == 0 and len(own.symbols) == 1
+    }
+    return formula(size, places) if size.symbols <= set(places) else None
+
+
+_Way: TypeAlias = "Callable[[Expression, Sequence[Shape], Sequence[str]], str | None]"
 
 
 def formula(size: Size, places: dict[str, str]) -> str:
@@ -198,7 +232,7 @@ def _joined(call: str, ranks: dict[str, int]) -> str:
         call = call.replace(f"({every},)", f"{{{place}}}.shape[2:]")
     match = re.search(r"F\.pad\(\{0\}, \[([^\[\]]*(?:\[\d\][^\[\]]*)*)\]", call)
     if match:
-        sides = match.group(1).split(", ")
+        sides = split_arguments(match.group(1))
         joined = _joined_pads(sides, ranks)
         if joined is not None:
             call = call.replace(f"[{match.group(1)}]", joined, 1)

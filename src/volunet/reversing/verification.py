@@ -78,6 +78,7 @@ class Comparison:
             infinite where shapes or types differ, or one has a number where the other has none.
         scale: Largest absolute number that ONNX Runtime answers in that output.
         note: What differs besides numbers, empty where nothing does.
+        precision: What the source was run in: float64 where two float32 passes round too much.
         ties: Whole numbers, such as class indices, that differ although every layer before agrees:
             two classes had the same score but for rounding. They are not in `difference`.
     """
@@ -87,6 +88,7 @@ class Comparison:
     scale: float
     note: str = ""
     ties: int = 0
+    precision: str = "float32"
 
     @property
     def relative(self) -> float:

@@ -107,7 +107,9 @@ def test_a_cycle(edited: Callable[..., Path]) -> None:
 
 
 def test_hidden_weights(pictures: Path) -> None:
-    with pytest.raises(ReverseError, match=r"shows no input W: neither an edge nor a constant(?s:.*)Show Weights"):
+    with pytest.raises(
+        ReverseError, match=r"shows no input W: neither an edge nor a constant(?s:.*)Show Weights"
+    ):
         read_netron(pictures / "notes_9_no_weights.svg")
 
 

@@ -34,7 +34,8 @@ class BoxIndex:
                     self._cells[column, row].append(index)
 
     def at(self, point: Point, slack: float = 0.0) -> Iterator[int]:
-        """The boxes that a point lies in, or not further from than some slack below a cell."""
+        """The boxes that a point lies in, or is near, within some slack of at most a cell."""
+        slack = min(slack, _CELL)
         seen: set[int] = set()
         x, y = point
         for column in range(int((x - slack) // _CELL), int((x + slack) // _CELL) + 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -216,6 +217,13 @@ _MOST_DATA: Final = {"Add": 2, "Sub": 2, "Mul": 2, "Div": 2, "Concat": 2, "MatMu
 def _weight(
     draft: Draft, node: DraftNode, line: ShownLine, name: str, definition: Definition
 ) -> str:
+    if math.prod(line.shape or ()) > _MOST_ELEMENTS:
+        raise ReverseError(
+            draft.sketch.where,
+            f"{node}: {name} of {'×'.join(map(str, line.shape or ()))}",
+            f"A weight has at most {_MOST_ELEMENTS:.0e} elements.",
+            "The picture was edited; export it from Netron again.",
+        )
     default = ir.DataType.INT64 if name in definition.whole else ir.DataType.FLOAT
     dtype = DTYPES.get(line.dtype, default)
     values = None
@@ -237,6 +245,8 @@ def _weight(
     draft.weights[free] = Weight(shape, dtype, values)
     return free
 
+
+_MOST_ELEMENTS: Final = 10**12
 
 _PARAMETERS: Final = {
     "W": "weight", "scale": "weight", "slope": "weight", "input_mean": "running_mean",

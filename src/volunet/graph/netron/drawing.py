@@ -104,8 +104,8 @@ class Drawing:
 
 def read_drawing(ink: Ink) -> Drawing:
     """Find nodes and edges in what a picture draws."""
-    scale = _scale(ink.words)
     titled = _titled(ink)
+    scale = _scale([words for _, words in titled])
     nodes = [DrawnNode(box, words, None) for box, words in sorted(titled, key=lambda t: t[1].order)]
     index = BoxIndex([node.box for node in nodes])
     _colour(nodes, index, ink.areas)
@@ -125,7 +125,8 @@ def read_drawing(ink: Ink) -> Drawing:
 
 def _scale(words: Sequence[Words]) -> float:
     sizes = sorted(w.size for w in words)
-    return sizes[-1] / TITLE_SIZE if sizes and sizes[-1] > 0 else 1.0
+    middle = sizes[len(sizes) // 2] if sizes else 0.0
+    return middle / TITLE_SIZE if middle > 0 else 1.0
 
 
 def _titled(ink: Ink) -> list[tuple[Box, Words]]:
