@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, Final
 
 import onnx_ir as ir
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from volunet.errors import ConfigError, OutputError, ReverseError
 from volunet.graph import Network, infer_sizes, read_onnx
@@ -148,22 +151,24 @@ def reverse(
     reading = joined(read_layers(network, graph, constants, partial=partial), constants)
     if trainable:
         reading = with_batch_norms(reading)
+    unverified = _why_not(reading, is_picture=is_picture, verified=verified)
+    shapes = [] if unverified else choose_sizes(graph, str(model))
     say("writing")
     keeps_weights = not is_picture
     written = write_source(
         reading, weights.name if keeps_weights else "", _notes(reading, is_picture=is_picture)
     )
-    if keeps_weights:
-        state = state_of(written.paths, constants)
-        with atomic_path(weights) as place:
-            save_file(state, place)
-    with atomic_path(output) as place:
+    with ExitStack() as files:  # both files appear, or none
+        if keeps_weights:
+            data = save(state_of(written.paths, constants))
+            files.enter_context(atomic_path(weights)).write_bytes(data)
+        place = files.enter_context(atomic_path(output))
         place.write_text(written.source, encoding="utf-8")
-    proof, unverified = None, _why_not(reading, is_picture=is_picture, verified=verified)
-    if not unverified:
+    proof = None
+    if shapes:
         say("comparing with ONNX Runtime")
         proof = verify(
-            output, weights, model, choose_sizes(graph, str(model)),
+            output, weights, model, shapes,
             layers=_compared(written, network), train_mode=reading.train_mode,
         )  # fmt: skip
     return Reversed(
@@ -185,18 +190,21 @@ def reverse(
 def _check_names(model: Path, output: Path, weights: Path, *, overwrite: bool) -> bool:
     """Check the names of the files; whether the model is a picture."""
     suffix = model.suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in SUFFIXES or not model.is_file():
+        found = "no such file" if not model.exists() else f"a file that ends in '{model.suffix}'"
         raise ConfigError(
             model,
-            f"a file called {model.suffix or 'nothing'}",
-            "A network comes as an ONNX file, or as a picture (SVG) that Netron exported of one.",
-            "Export the model to ONNX; of a PNG picture no network can be read.",
+            "a folder" if model.is_dir() else found,
+            "A network comes as an ONNX file, or as a picture (.svg) that Netron exported of one.",
+            "Of a run folder: volunet export first. Of a bitmap no network can be read.",
         )
-    if output.suffix != ".py" or not output.stem.isidentifier():
+    taken = output.stem in (*sys.stdlib_module_names, "torch", "safetensors", "numpy")
+    is_name = output.stem.isidentifier() and not iskeyword(output.stem) and not taken
+    if output.suffix != ".py" or not is_name:
         raise ConfigError(
             output,
-            "no name of a Python module",
-            "The source is a .py file that can be imported.",
+            "the name of a module that the source imports" if taken else "no name of a module",
+            "The source is a .py file that can be imported beside Python's modules and torch.",
             "For instance -o net.py",
         )
     for file in (output, weights) if suffix == ".onnx" else (output,):

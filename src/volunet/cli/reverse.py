@@ -41,7 +41,9 @@ def reverse(
             overwrite=overwrite, progress=lambda text: status.update(text),
         )  # fmt: skip
     if not to_stdout:
-        Console().print(reverse_text(report), highlight=False, markup=False, soft_wrap=True)
+        Console(emoji=False).print(
+            reverse_text(report), highlight=False, markup=False, soft_wrap=True
+        )
     write_json(json_file, report.to_json())
     if not report.passed:
         raise typer.Exit(1)

@@ -8,7 +8,8 @@ from volunet.api.reverse import Reversed
 def reverse_text(report: Reversed) -> str:
     """The report as lines."""
     lines = [
-        f"{report.source}: {report.lines} lines, {report.classes} classes, {report.layers} layers "
+        f"{report.source}: {report.lines} lines, {_count(report.classes, 'class', 'classes')}, "
+        f"{_count(report.layers, 'layer', 'layers')} "
         f"({report.layers_in_blocks} in blocks that repeat), {report.parameters:,} parameters."
     ]
     if report.weights is not None:
@@ -24,6 +25,10 @@ def reverse_text(report: Reversed) -> str:
     return "\n".join([*lines, *_proof(report)])
 
 
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
 def _proof(report: Reversed) -> list[str]:
     proof = report.verification
     if proof is None:
@@ -32,6 +37,7 @@ def _proof(report: Reversed) -> list[str]:
         f"  {_sizes(c.shapes)}: largest difference {c.difference:.1e}, "
         f"{c.relative:.1e} of the largest answer {c.scale:.3g}"
         + (f", the source in {c.precision}" if c.precision != "float32" else "")
+        + (f" ({c.note})" if c.note else "")
         for c in proof.comparisons
     ]
     if proof.failure:

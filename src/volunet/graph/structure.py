@@ -13,12 +13,14 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from volunet.errors import ConfigError
+from volunet.graph.branches import take_known_branches
 
 
 def check_structure(model: ir.Model, path: Path) -> None:
     """Check a model's structure, and put its nodes in an order in which they can run.
 
-    Functions of the file's own are replaced by their nodes.
+    Functions of the file's own are replaced by their nodes, and so are branches that are always
+    taken (`volunet.graph.branches`).
 
     Raises:
         ConfigError: External data is missing, too short or outside the folder; the nodes form a
@@ -36,6 +38,7 @@ def check_structure(model: ir.Model, path: Path) -> None:
             "In an ONNX graph every node comes after those that it reads from.",
             "The file was not written by an exporter, or is damaged: export it again.",
         ) from error
+    take_known_branches(model, str(path))
     for node in model.graph:
         for value in node.inputs:
             if value is not None and _comes_from_nowhere(value):

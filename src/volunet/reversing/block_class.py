@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
+from volunet.graph.tensors import Shape
 from volunet.reversing.describing import describe
 from volunet.reversing.forward import Operation, statements
-from volunet.reversing.grammar import BlockForm, Form, RepeatForm, Step
-from volunet.reversing.layers import LayerForm
+from volunet.reversing.grammar import BlockForm, Form, RepeatForm
+from volunet.reversing.layers import PLACE, LayerForm
 from volunet.reversing.modules import (
     Classes,
     Element,
@@ -21,17 +24,28 @@ from volunet.reversing.modules import (
 )
 from volunet.reversing.naming import attribute_name, chain_name, numbered
 from volunet.reversing.parameters import Parameters
-from volunet.reversing.text import WIDTH, call_lines, docstring, split_arguments
+from volunet.reversing.text import (
+    WIDTH,
+    call_lines,
+    docstring,
+    opening,
+    spaced,
+    split_arguments,
+)
 
 Group = list[int]
 """Steps of a block that are written together: one, or modules in a row."""
 
+_NOT_ARGUMENTS: Final = re.compile(r"True|False|None|float\(\"-?inf\"\)")
+"""Words in a slot's text that are values of their own."""
 
-def block_lines(form: Form, classes: Classes, layouts: Layouts, shapes: object) -> list[str]:
+
+def block_lines(
+    form: Form, classes: Classes, layouts: Layouts, shapes: Mapping[str, Shape | None]
+) -> list[str]:
     """The lines of a block's class."""
     parameters = classes.parameters(form)
     name = classes.names[form]
-    step = classes.scalars.instances[form][0]
     doc = describe(form, classes, shapes)
     if isinstance(form, RepeatForm) or (
         isinstance(form, BlockForm) and _is_sequence(form, classes)
@@ -47,29 +61,30 @@ def block_lines(form: Form, classes: Classes, layouts: Layouts, shapes: object) 
     lines += [*_signature(parameters), "        super().__init__()"]
     operations, attributes, more = _operations(form, groups, parameters.texts, classes)
     layouts.attributes[form] = attributes
-    arguments = _input_names(form, step)
+    arguments = _input_names(form)
     inputs = {str(-1 - index): name for index, name in enumerate(arguments)}
     given = ", ".join(f"{argument}: Tensor" for argument in arguments)
     lines += [*more, "", f"    def forward(self, {given}) -> Tensor:"]
     body = statements(operations, inputs, [str(len(form.steps) - 1)])
-    return [*lines, *(f"        {line}" for line in broken(body))]
+    return [*lines, *method_lines(body)]
 
 
-def broken(lines: Sequence[str]) -> list[str]:
-    """Statements that are too long, in brackets over several lines."""
-    answer: list[str] = []
-    for line in lines:
-        answer += _broken(line)
-    return answer
+def method_lines(statements: Sequence[str]) -> list[str]:
+    """Statements as the lines of a method; calls that are too long over several lines."""
+    return [line for statement in statements for line in _method_lines(statement)]
 
 
-def _broken(line: str) -> list[str]:
-    if len(line) + 8 <= WIDTH or "(" not in line:
-        return [line]
-    start = line.index("(")
-    if not line.endswith(")"):
-        return [line]
-    return call_lines(line[: start + 1], split_arguments(line[start + 1 : -1]), ")", 0)
+def _method_lines(statement: str) -> list[str]:
+    if re.search(r"\[|\*\*", statement) and not statement.endswith(":"):
+        indented = statement[: len(statement) - len(statement.lstrip())]
+        statement = indented + spaced(statement.lstrip())
+    line = " " * 8 + statement
+    start = opening(line)
+    if len(line) <= WIDTH or not re.search(r"[\w)]$", line[: max(start, 0)]):
+        return [line]  # short, or neither a call nor an index
+    indent = len(line) - len(line.lstrip())
+    arguments = split_arguments(line[start + 1 : -1])
+    return call_lines(line[indent : start + 1], arguments, line[-1], indent)
 
 
 def _is_sequence(form: BlockForm, classes: Classes) -> bool:
@@ -168,24 +183,15 @@ def _stored(form: LayerForm, texts: Sequence[str], used: set[str]) -> tuple[list
     return stored, lines
 
 
-_NOT_ARGUMENTS = re.compile(r"True|False|None|float\(\"-?inf\"\)")
-
-
 def layer_template(form: LayerForm, texts: Sequence[str]) -> tuple[str, bool]:
     """A layer's expression, and whether it needs an attribute for its module."""
-    if form.function:
-        places = [f"{{{index}}}" for index in range(10)]
-        from dataclasses import replace
-
-        plain = replace(form, call=form.function, function="")
-        return plain.text("{module}", places, texts), False
-    places = [f"{{{index}}}" for index in range(10)]
-    return form.text("{module}", places, texts), form.module != ""
+    call = replace(form, call=form.function, function="") if form.function else form
+    count = 1 + max(map(int, PLACE.findall(call.call)), default=-1)
+    places = [f"{{{index}}}" for index in range(count)]
+    return call.text("{module}", places, texts), call is form and form.module != ""
 
 
-def _input_names(form: BlockForm, step: Step) -> list[str]:
+def _input_names(form: BlockForm) -> list[str]:
     """Names for the inputs of a block."""
-    names = ["x"]
-    for index in range(1, form.arity):
-        names.append("skip" if index == 1 else f"other{index}" if index > 2 else "other")
-    return names[: form.arity]
+    names = ("x", "skip", "other")
+    return [names[index] if index < 3 else f"other{index}" for index in range(form.arity)]

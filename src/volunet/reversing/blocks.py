@@ -97,9 +97,15 @@ def _best(sequences: _Sequences) -> _Stretch | None:
         first = min(apart)
         segment = sequences.lists[first][1][apart[first][0] : apart[first][0] + length]
         saved = (count - 1) * length - count - (0 if any(is_whole) else _CLASS_LINES)
-        if saved < 1 and not (_changes_size(segment[0]) and _has_block(segment)):
+        starts_level = [
+            _changes_size(sequences.lists[index][1][start])
+            for index, starts in apart.items()
+            for start in starts
+        ]
+        is_level = sum(starts_level) >= min(2, len(starts_level))
+        if saved < 1 and not (is_level and _has_block(segment)):
             continue
-        rank = (saved, _changes_size(segment[0]), length, -first, -apart[first][0])
+        rank = (saved, is_level, length, -first, -apart[first][0])
         if best is None or rank > best[0]:
             places = tuple((sequences.lists[i][0], tuple(starts)) for i, starts in apart.items())
             best = (rank, _Stretch(places, length))

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from volunet.errors import ReverseError
 from volunet.graph import Network
 
 Array = NDArray[Any]
+
+_FAILURES: Final = (
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.NotImplemented,
+    state.RuntimeException,
+)
 
 
 class Constants:
@@ -52,9 +61,7 @@ class Constants:
             return True
         value = self._values.get(name)
         return value is not None and not any(
-            read is not None and read.is_graph_input() and not read.is_initializer()
-            for node in _nodes_of(value)
-            for read in node.inputs
+            _is_input(read) for node in _nodes_of(value) for read in node.inputs
         )
 
     def _uncast(self, name: str) -> str:
@@ -75,9 +82,7 @@ class Constants:
         """Run the nodes that a tensor takes."""
         wanted = self._values.get(name)
         nodes = [] if wanted is None else _nodes_of(wanted)
-        if wanted is None or any(
-            value is not None and value.is_graph_input() for node in nodes for value in node.inputs
-        ):
+        if wanted is None or any(_is_input(value) for node in nodes for value in node.inputs):
             raise ReverseError(
                 self._network.where,
                 f"the tensor '{name}' is made from the sizes of the input",
@@ -102,10 +107,23 @@ class Constants:
         model.graph.CopyFrom(proto)
         for domain, version in self._model.graph.opset_imports.items():
             model.opset_import.add(domain=domain, version=version)
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), providers=["CPUExecutionProvider"]
-        )
-        return np.asarray(session.run([name], {})[0])
+        try:
+            session = onnxruntime.InferenceSession(
+                model.SerializeToString(), providers=["CPUExecutionProvider"]
+            )
+            return np.asarray(session.run([name], {})[0])
+        except _FAILURES as error:
+            raise ReverseError(
+                self._network.where,
+                f"ONNX Runtime does not compute the tensor '{name}' from the weights: {error}",
+                "What a network computes with is its input or its weights.",
+                "Export the model again with constants folded.",
+            ) from error
+
+
+def _is_input(value: ir.Value | None) -> bool:
+    """Whether a value comes from outside; old files list their weights among the inputs too."""
+    return value is not None and value.is_graph_input() and not value.is_initializer()
 
 
 def _nodes_of(value: ir.Value) -> list[ir.Node]:

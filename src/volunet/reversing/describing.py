@@ -1,11 +1,10 @@
-"""Docstrings of blocks: what they consist of, and the sizes that go in and come out."""
+"""Docstrings of blocks: the sizes that go in and come out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from volunet.graph.sizes import Expression, Size, ceil_div, floor_div
+from volunet.graph.sizes import Size, ceil_div, floor_div
 from volunet.graph.tensors import Shape
 from volunet.reversing.grammar import Form, Step
 from volunet.reversing.modules import Classes
@@ -16,15 +15,9 @@ _MOST_CHARACTERS = 82
 _AXES = {1: "L", 2: "HW", 3: "DHW"}
 
 
-def describe(form: Form, classes: Classes, shapes: Any) -> str:
-    """One sentence on a block: its steps, its input's sizes and its answer's."""
-    return sizes(classes.scalars.instances[form], form, classes, shapes)
-
-
-def sizes(
-    steps: list[Step], form: Form, classes: Classes, shapes: Mapping[str, Shape | None]
-) -> str:
-    """The sizes of the inputs and the answer, such as ``x (N, C, D, H, W) → (N, K, D, H, W)``."""
+def describe(form: Form, classes: Classes, shapes: Mapping[str, Shape | None]) -> str:
+    """The sizes of a block's inputs and its answer: ``x (N, C, D, H, W) → (N, K, D, H, W)``."""
+    steps = classes.scalars.instances[form]
     names = ["x", "skip", "other"]
     rows = [[shapes.get(name) for name in (*step.inputs, step.output)] for step in steps]
     first = rows[0][0]
@@ -90,5 +83,4 @@ def _relation(pairs: list[tuple[Size, Size]], letter: str) -> str:
             return f"⌈{letter}/{k}⌉"
     if all(isinstance(a, int) and a == pairs[0][0] for a, _ in pairs):
         return str(pairs[0][0])
-    changed = all(isinstance(a, Expression) for a, _ in pairs)
-    return f"{letter}′" if changed else letter + "′"
+    return f"{letter}′"

@@ -65,8 +65,9 @@ def statements(
         if operation.lines is not None:
             carried = names[operation.reads[0]]
             name = carried
-            if operation.reads[0] in later:
-                name = _free(names, later, "")
+            others = set(operation.reads[1:])
+            if operation.reads[0] in later | others:
+                name = _free(names, later | others, "")
                 lines.append(f"{name} = {carried}")
             lines += operation.lines([name, *(names[value] for value in operation.reads[1:])])
             names[operation.writes] = name
@@ -143,7 +144,7 @@ def _inlined(operations: Sequence[Operation], answers: Sequence[str]) -> list[_S
 
 def _closed(text: str, template: str, match: re.Match[str]) -> str:
     """An expression as part of another, in brackets where it must be."""
-    compound = re.search(r" [-+*/%@&|<>=]+ |^-| if ", _without_brackets(text)) is not None
+    compound = re.search(r" [-+*/%@&|<>=]+ |^[-~]| if ", _without_brackets(text)) is not None
     before = template[: match.start()]
     after = template[match.end() :]
     operand = bool(re.search(r"[-+*/%@&|<>=~] ?$", before)) or bool(

@@ -188,16 +188,17 @@ def _find_numbers(node: ast.AST, found: list[tuple[int, int, Slot]]) -> None:
 def _number(node: ast.expr) -> Slot | None:
     """The value of a number or of a list of numbers; None of anything else."""
     if isinstance(node, ast.Constant):
-        known = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        return node.value if known else None  # type: ignore[return-value]
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float):
+            return None
+        return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = _number(node.operand)
         return -value if isinstance(value, int | float) else None
     if isinstance(node, ast.Tuple | ast.List) and node.elts:
-        values = [_number(element) for element in node.elts]
-        if all(isinstance(value, int | float) for value in values):
-            kind = tuple if isinstance(node, ast.Tuple) else list
-            return tuple(values) if kind is tuple else Listed(values)  # type: ignore[arg-type]
+        found = map(_number, node.elts)
+        values = [value for value in found if isinstance(value, int | float)]
+        if len(values) == len(node.elts):
+            return tuple(values) if isinstance(node, ast.Tuple) else Listed(values)
     return None
 
 

@@ -121,7 +121,8 @@ def _repeat(form: RepeatForm, texts: Sequence[str], classes: Classes) -> Element
     over = loop.over(inner)
     if len(inner) == 1:
         return Element(f"*({inner[0]} for {over})")
-    lines = [f"for {over}:", *call_lines("layers += [", inner, "]", 4)]
+    # In a constructor, whose lines begin at 8: the loop's own are at 12.
+    lines = [f"for {over}:", *(x[8:] for x in call_lines("layers += [", inner, "]", 12))]
     return Element(loop=tuple(lines))
 
 

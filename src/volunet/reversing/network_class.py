@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from volunet.reversing.block_class import layer_template
 from volunet.reversing.forward import Operation
@@ -19,28 +17,10 @@ from volunet.reversing.modules import (
     sequence_lines,
 )
 from volunet.reversing.naming import attribute_name, chain_name, is_upsampling, numbered, plural
+from volunet.reversing.network_items import Item, find_items
 from volunet.reversing.parameters import IN, OUT, literal
 from volunet.reversing.scalars import Scalar, layer_forms
 from volunet.reversing.text import call_lines, fits, split_arguments
-
-
-@dataclass
-class Item:
-    """Steps that are written together: a loop over blocks, or modules in a row, or one step.
-
-    Attributes:
-        steps: The steps.
-        kind: ``loop`` (a list of modules with inputs besides), ``chain`` or ``single``.
-        name: Its attribute; empty where it needs none.
-        pushes: In a loop, whether each input (``before``) or answer (``after``) goes on a stack.
-        pops: In a loop, which input comes from the stack; −1: none.
-    """
-
-    steps: list[Step]
-    kind: str
-    name: str = ""
-    pushes: str = ""
-    pops: int = -1
 
 
 class NetworkClass:
@@ -48,159 +28,27 @@ class NetworkClass:
 
     Args:
         steps: The network's steps.
-        inputs: Its inputs.
         outputs: Its answers.
         classes: The classes of its blocks.
+
+    Attributes:
+        items: What stands together.
+        features: The channels through its first loop of blocks that changes them; none without.
+        name: The class's name.
+        ends: Its arguments for channels → the step, and which of its scalars they are.
     """
 
-    def __init__(
-        self, steps: list[Step], inputs: Sequence[str], outputs: Sequence[str], classes: Classes
-    ) -> None:
+    def __init__(self, steps: Sequence[Step], outputs: Sequence[str], classes: Classes) -> None:
         self._classes = classes
-        self._inputs = list(inputs)
-        self._outputs = list(outputs)
-        self.items = self._itemised(steps)
-        self._stacks()
+        self.items = find_items(steps, outputs, classes)
         self.features = self._features()
         used = {"training", "forward"}
         for item in self.items:
             item.name = self._name(item, used)
-        ups = [i for i in self.items if i.pops >= 0]
+        has_skips = any(item.pops >= 0 for item in self.items)
         upsamples = any(is_upsampling(layer) for s in steps for layer in layer_forms(s.form))
-        self.name = "UNet" if ups and upsamples else "Network"
+        self.name = "UNet" if has_skips and upsamples else "Network"
         self.ends = self._ends(steps)
-
-    # What stands together
-
-    def _itemised(self, steps: list[Step]) -> list[Item]:
-        readers = Counter(name for step in steps for name in set(step.inputs))
-        readers.update(self._outputs)
-        items: list[Item] = []
-        index = 0
-        while index < len(steps):
-            run = self._run(steps, index)
-            if len(run) > 1:
-                escapes = any(readers[step.output] > 1 for step in run[:-1])
-                plain = len(run[0].inputs) == 1 and not escapes
-                items.append(Item(run, "loop", pushes="" if not plain else "none"))
-                index += len(run)
-                continue
-            step = steps[index]
-            before = items[-1] if items else None
-            joins = (
-                before is not None
-                and before.kind == "chain"
-                and self._classes.is_module(step.form)
-                and step.inputs == (before.steps[-1].output,)
-                and readers[step.inputs[0]] == 1
-                and isinstance(step.form, LayerForm)
-            )
-            if joins and before is not None:
-                before.steps.append(step)
-            elif isinstance(step.form, LayerForm) and step.form.is_module:
-                items.append(Item([step], "chain"))
-            else:
-                items.append(Item([step], "single"))
-            index += 1
-        return items
-
-    def _run(self, steps: list[Step], start: int) -> list[Step]:
-        """Steps of one class that read one another, from here on."""
-        run = [steps[start]]
-        if steps[start].form not in self._classes.names:
-            return run
-        for step in steps[start + 1 :]:
-            carried = step.form == run[0].form and step.inputs.count(run[-1].output) == 1
-            if not carried:
-                break
-            place = step.inputs.index(run[-1].output)
-            if len(run) > 1 and run[-1].inputs.index(run[-2].output) != place:
-                break
-            run.append(step)
-        if len(run) > 1:
-            place = run[1].inputs.index(run[0].output)
-            others = [i for i in range(len(run[0].inputs)) if i != place]
-            varying = [i for i in others if len({step.inputs[i] for step in run}) > 1]
-            if len(varying) > 1:
-                return run[:1]
-        return run
-
-    @staticmethod
-    def carried(item: Item) -> int:
-        """Which input of a loop's steps is the answer of the step before."""
-        return item.steps[1].inputs.index(item.steps[0].output)
-
-    def _stacks(self) -> None:
-        """Find for each loop with skips the loop that they come from; without one it is opened."""
-        while self._find_stacks():
-            pass
-
-    def _find_stacks(self) -> bool:
-        """Settle the stacks; True where a loop had to be opened and all must be looked at again."""
-        for item in self.items:
-            item.pops = -1
-            if item.pushes != "none":
-                item.pushes = ""
-        explained: set[str] = set()
-        for index, item in enumerate(self.items):
-            if item.kind != "loop":
-                continue
-            place = self.carried(item)
-            varying = [
-                i
-                for i in range(len(item.steps[0].inputs))
-                if i != place and len({step.inputs[i] for step in item.steps}) > 1
-            ]
-            if not varying:
-                continue
-            wanted = [step.inputs[varying[0]] for step in item.steps]
-            source = next((s for s in reversed(self.items[:index]) if self._gives(s, wanted)), None)
-            if source is not None:
-                item.pops = varying[0]
-                explained.update(wanted)
-                continue
-            self._open(index)
-            return True
-        inner = {
-            step.output: item for item in self.items if item.kind == "loop"
-            for step in item.steps[:-1]
-        }  # fmt: skip
-        for item in self.items:
-            for position, step in enumerate(item.steps):
-                for place, name in enumerate(step.inputs):
-                    if name not in inner:
-                        continue
-                    within = inner[name] is item and position and place == self.carried(item)
-                    if not within and not (place == item.pops and name in explained):
-                        self._open(self.items.index(inner[name]))
-                        return True
-        for name in self._outputs:
-            if name in inner:
-                self._open(self.items.index(inner[name]))
-                return True
-        for item in self.items:
-            if item.kind == "loop" and not item.pushes and item.pops < 0:
-                if len(item.steps[0].inputs) == 1:
-                    item.pushes = "none"
-            elif item.pushes == "none" and item.pops >= 0:
-                item.pushes = ""
-        return False
-
-    def _gives(self, source: Item, wanted: list[str]) -> bool:
-        """Whether a loop's inputs or answers, last first, begin with what is wanted."""
-        if source.kind != "loop" or source.pushes in ("before", "after"):
-            return False
-        before = [step.inputs[self.carried(source)] for step in source.steps]
-        after = [step.output for step in source.steps]
-        for way, values in (("before", before), ("after", after)):
-            if values[::-1][: len(wanted)] == wanted:
-                source.pushes = way
-                return True
-        return False
-
-    def _open(self, index: int) -> None:
-        steps = self.items[index].steps
-        self.items[index : index + 1] = [Item([step], "single") for step in steps]
 
     def _name(self, item: Item, used: set[str]) -> str:
         first = item.steps[0].form
@@ -262,11 +110,11 @@ class NetworkClass:
         return texts
 
     def _feature(self, value: Scalar) -> str | None:
-        if self.features and value == self.features[0]:
-            return "features[0]"
-        if self.features and value == self.features[-1]:
-            return "features[-1]"
-        return None
+        if not isinstance(value, int) or value not in self.features:
+            return None
+        index = self.features.index(value)
+        is_last = index == len(self.features) - 1
+        return "features[-1]" if is_last and index else f"features[{index}]"
 
     # Lines
 
@@ -312,7 +160,7 @@ class NetworkClass:
             if all(value == values[0] for value in values):
                 texts[argument] = literal(values[0])
                 continue
-            over = _slice(values, self.features) or literal(tuple(values))  # type: ignore[arg-type]
+            over = _slice(values, self.features) or literal(tuple(values))
             if over not in known:
                 variable = argument.removesuffix("_channels") if "_" in argument else argument
                 known[over] = {"in": "inputs", "out": "outputs"}.get(variable, variable)
@@ -326,7 +174,7 @@ class NetworkClass:
         else:
             targets = ", ".join(target for target, _ in loops)
             over = f"{targets} in zip({', '.join(values for _, values in loops)}, strict=True)"
-        if item.pushes == "none":
+        if item.is_sequence:
             return _comprehension(f"self.{item.name} = nn.Sequential(*[", made, over, "])")
         return _comprehension(f"self.{item.name} = nn.ModuleList([", made, over, "])")
 
@@ -335,8 +183,8 @@ class NetworkClass:
         operations: list[Operation] = []
         for item in self.items:
             first, last = item.steps[0], item.steps[-1]
-            if item.kind == "loop" and item.pushes != "none":
-                operations.append(self._loop_operation(item))
+            if item.kind == "loop" and not item.is_sequence:
+                operations.append(_loop_operation(item))
                 continue
             if item.kind == "loop":
                 call = f"self.{item.name}({{0}})"
@@ -352,31 +200,6 @@ class NetworkClass:
             operations.append(Operation(template, first.inputs, last.output))
         return operations
 
-    def _loop_operation(self, item: Item) -> Operation:
-        place = self.carried(item)
-        first = item.steps[0]
-        fixed = [i for i in range(len(first.inputs)) if i not in (place, item.pops)]
-        reads = (first.inputs[place], *(first.inputs[i] for i in fixed))
-        variable = item.name.rstrip("0123456789_").removesuffix("s") or "block"
-
-        def lines(names: Sequence[str]) -> list[str]:
-            x = names[0]
-            arguments = [""] * len(first.inputs)
-            arguments[place] = x
-            for i, name in zip(fixed, names[1:], strict=True):
-                arguments[i] = name
-            if item.pops >= 0:
-                arguments[item.pops] = "skips.pop()"
-            body = [f"    {x} = {variable}({', '.join(arguments)})"]
-            start = []
-            if item.pushes in ("before", "after"):
-                start = ["skips: list[Tensor] = []"]
-                push = f"    skips.append({x})"
-                body = [push, *body] if item.pushes == "before" else [*body, push]
-            return [*start, f"for {variable} in self.{item.name}:", *body]
-
-        return Operation("", reads, item.steps[-1].output, lines)
-
     def paths(self, layouts: Layouts) -> list[tuple[str, Layer]]:
         """The path of each layer of the network."""
         found: list[tuple[str, Layer]] = []
@@ -389,6 +212,33 @@ class NetworkClass:
             else:
                 found += layouts.held(item.steps, item.name)
         return found
+
+
+def _loop_operation(item: Item) -> Operation:
+    """A loop whose blocks read more than one value, or whose values are read later."""
+    first = item.steps[0]
+    place = item.carried
+    fixed = [index for index in range(len(first.inputs)) if index not in (place, item.pops)]
+    reads = (first.inputs[place], *(first.inputs[index] for index in fixed))
+    variable = item.name.rstrip("0123456789_").removesuffix("s") or "block"
+
+    def lines(names: Sequence[str]) -> list[str]:
+        x = names[0]
+        arguments = [""] * len(first.inputs)
+        arguments[place] = x
+        for index, name in zip(fixed, names[1:], strict=True):
+            arguments[index] = name
+        if item.source is not None:
+            arguments[item.pops] = f"{item.source.stack}.pop()"
+        body = [f"    {x} = {variable}({', '.join(arguments)})"]
+        if not item.pushes:
+            return [f"for {variable} in self.{item.name}:", *body]
+        push = f"    {item.stack}.append({x})"
+        body = [push, *body] if item.pushes == "before" else [*body, push]
+        start = f"{item.stack}: list[Tensor] = []"
+        return [start, f"for {variable} in self.{item.name}:", *body]
+
+    return Operation("", reads, item.steps[-1].output, lines)
 
 
 def _comprehension(before: str, made: str, over: str, after: str) -> list[str]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from volunet.reversing.grammar import Form
-from volunet.reversing.scalars import ANY, Place, Scalar, Scalars, layer_forms
+from volunet.reversing.layers import Listed
+from volunet.reversing.scalars import ANY, Place, Scalar, Scalars
 
 IN: Final = ("in_channels", "num_features", "num_channels", "in_features")
 OUT: Final = ("out_channels", "out_features")
@@ -55,27 +56,25 @@ def parameters_of(form: Form, scalars: Scalars) -> Parameters:
     rows = [scalars.of(step) for step in scalars.instances[form]]
     columns = [tuple(row[index] for row in rows) for index in range(len(rows[0]) if rows else 0)]
     places = scalars.places(form)
-    given = _ends(form, places, columns)
+    given = _ends(places)
     if len(rows) > 1:
         given = [index for index in given if not _is_constant(columns[index])]
     finder = _Finder(columns, places)
     for index in given:
         finder.add(index)
-    # Twice: what does not matter in some instances takes an argument that matters in all.
+    # What does not matter in some instances comes last: it takes an argument that matters in all.
     order = sorted(range(len(columns)), key=lambda index: ANY in columns[index])
     for index in order:
         finder.place(index)
     return Parameters(finder.arguments(), tuple(finder.texts[i] for i in range(len(columns))))
 
 
-def _ends(form: Form, places: Sequence[Place], columns: Sequence[tuple[Scalar, ...]]) -> list[int]:
+def _ends(places: Sequence[Place]) -> list[int]:
     """The scalars that are the channels of a block's input and of its answer."""
     named = [index for index, place in enumerate(places) if place.name in IN + OUT]
     first = next((index for index in named if places[index].name in IN), None)
     last = next((index for index in reversed(named) if places[index].name in OUT), None)
-    ends = [index for index in (first, last) if index is not None]
-    # Repeated twice, an end has a scalar for the first and one for the others: the latter counts.
-    return [index for index in ends if layer_forms(form)]
+    return [index for index in (first, last) if index is not None]
 
 
 def _is_constant(column: Sequence[Scalar]) -> bool:
@@ -150,9 +149,8 @@ class _Finder:
             return None
         if place.name == "padding":
             for name, other in self._basis.items():
-                if self._places[other].name == "kernel_size" and _agree(
-                    column, self._mapped(other, lambda v: v // 2)
-                ):
+                is_kernel = self._places[other].name == "kernel_size"
+                if is_kernel and _agree(column, self._part(other, 2)):
                     return f"{name} // 2"
         if place.name not in IN + OUT + ("groups", "num_groups"):
             return None
@@ -160,11 +158,10 @@ class _Finder:
             if self._places[other].name not in IN + OUT:
                 continue
             for k in range(2, _MOST_TIMES + 1):
-                if _agree(column, self._mapped(other, lambda v, k=k: v * k)):
+                if _agree(column, self._times(other, k)):
                     return f"{k} * {name}"
-                if all(isinstance(v, int) and v % k == 0 for v in self._columns[other]) and _agree(
-                    column, self._mapped(other, lambda v, k=k: v // k)
-                ):
+                whole = all(isinstance(v, int) and v % k == 0 for v in self._columns[other])
+                if whole and _agree(column, self._part(other, k)):
                     return f"{name} // {k}"
         channels = [n for n, i in self._basis.items() if self._places[i].name in IN + OUT]
         for a in channels:
@@ -173,11 +170,11 @@ class _Finder:
                     return f"{a} + {b}"
         return None
 
-    def _mapped(self, index: int, function: object) -> tuple[Scalar, ...]:
-        return tuple(
-            function(v) if isinstance(v, int) else ANY  # type: ignore[operator]
-            for v in self._columns[index]
-        )
+    def _times(self, index: int, k: int) -> tuple[Scalar, ...]:
+        return tuple(v * k if isinstance(v, int) else ANY for v in self._columns[index])
+
+    def _part(self, index: int, k: int) -> tuple[Scalar, ...]:
+        return tuple(v // k if isinstance(v, int) else ANY for v in self._columns[index])
 
     def _sum(self, a: int, b: int) -> tuple[Scalar, ...]:
         pairs = zip(self._columns[a], self._columns[b], strict=True)
@@ -207,7 +204,7 @@ def literal(value: Scalar) -> str:
         return f'float("{value}")'
     if isinstance(value, tuple):
         inner = ", ".join(map(literal, value))
-        if type(value).__name__ == "Listed":
+        if isinstance(value, Listed):
             return f"[{inner}]"
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     return repr(value)
@@ -220,8 +217,10 @@ def type_of(column: Sequence[Scalar]) -> str:
     for value in known:
         if isinstance(value, tuple):
             numbers = ["float" if isinstance(v, float) else "int" for v in value]
-            kind = "list" if type(value).__name__ == "Listed" else "tuple"
-            types.append("list[int]" if kind == "list" else f"tuple[{', '.join(numbers)}]")
+            if isinstance(value, Listed):
+                types.append(f"list[{min(numbers)}]")
+            else:
+                types.append(f"tuple[{', '.join(numbers)}]")
         else:
             types.append("None" if value is None else type(value).__name__)
     names = sorted(set(types), key=lambda t: (t == "None", t != "int", t))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
@@ -15,6 +15,7 @@ from volunet.errors import ReverseError
 from volunet.graph import Network
 from volunet.graph.node import Node
 from volunet.graph.operators import OPERATORS, Source
+from volunet.graph.operators.batch_normalization import in_training
 from volunet.graph.sizes import Expression
 from volunet.graph.tensors import Shape
 from volunet.reversing.constants import Constants
@@ -67,12 +68,12 @@ def read_layers(
     for node in network.nodes:
         if any(tensor.is_data for tensor in node.outputs) or node.op_type not in OPERATORS:
             reader.read(node)
-    if reader.unknown and not partial:
+    if reader.gaps and not partial:
+        behind = f"; behind them {len(reader.behind)} of unknown sizes" if reader.behind else ""
         raise ReverseError(
             network.where,
-            f"{len(reader.unknown)} nodes have no PyTorch: " + "; ".join(reader.unknown),
-            "Every operator is one of the table of operators (volunet.graph.operators), at these "
-            "settings.",
+            f"no PyTorch for {_listed(reader.unknown)}{behind}",
+            "Operators and their settings are those of docs/operators.md.",
             "Add --partial for the rest of the network, with gaps that raise.",
         )
     return Reading(
@@ -80,12 +81,13 @@ def read_layers(
         tuple(tensor.name for tensor in network.inputs),
         tuple(reader.value(name.name or "") for name in model.graph.outputs),
         {name: tensor.shape for name, tensor in network.tensors.items()},
-        any(
-            node.op_type == "BatchNormalization" and bool(node.integer("training_mode", 0))
-            for node in network.nodes
-        ),
-        tuple(reader.unknown),
+        any(node.op_type == "BatchNormalization" and in_training(node) for node in network.nodes),
+        tuple(f"gap {number}: {text}" for number, text in enumerate(reader.gaps, 1)),
     )
+
+
+def _listed(nodes: Sequence[str]) -> str:
+    return f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}: {'; '.join(nodes)}"
 
 
 class _Reader:
@@ -97,6 +99,8 @@ class _Reader:
         self._siblings = _siblings(network)
         self.layers: list[Layer] = []
         self.unknown: list[str] = []
+        self.behind: list[str] = []
+        self.gaps: list[str] = []
 
     def value(self, name: str) -> str:
         """The tensor that a tensor is the same as, where nodes only pass it on."""
@@ -115,7 +119,8 @@ class _Reader:
             return
         if node.op_type == "BatchNormalization":
             # In a file of training mode too it is a module; which mode is the network's to say.
-            node = replace(node, attributes={**node.attributes, "training_mode": 0})
+            fixed = {**node.attributes, "training_mode": 0}
+            node = replace(node, attributes=fixed, output_names=node.output_names[:1])
         rules = OPERATORS.get(node.op_type)
         # Sizes that are not known leave nothing to say of the node.
         known = all(tensor is None or tensor.shape is not None for tensor in node.inputs)
@@ -235,12 +240,16 @@ class _Reader:
 
     def _gap(self, node: Node) -> None:
         """Note a node that cannot be written, and stand a call that raises in its place."""
-        self.unknown.append(f"{node.op_type} '{node.name}'")
+        known = all(tensor is None or tensor.shape is not None for tensor in node.inputs)
+        kind = self.unknown if known or node.op_type not in OPERATORS else self.behind
+        told = f"{node.op_type} '{node.name}'"
+        kind.append(told)
+        self.gaps.append(told)
         if not self._partial:
             return
         names = [self.value(t.name) for t in node.inputs if t is not None and t.is_data]
         places = ", ".join(f"{{{index}}}" for index in range(len(names)))
-        gap = len(self.unknown)
+        gap = len(self.gaps)
         form = LayerForm(
             "", (), f'missing("gap {gap}", {places})' if names else f'missing("gap {gap}")'
         )

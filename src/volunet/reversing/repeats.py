@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from volunet.reversing.grammar import BlockForm, Form, RepeatForm, Step, Value, repeat_of
+from volunet.reversing.grammar import (
+    BlockForm,
+    Form,
+    RepeatForm,
+    Step,
+    Value,
+    block_of,
+    repeat_of,
+)
 from volunet.reversing.layers import LayerForm
 
 Pattern = Literal["same", "first", "linear", "list"]
@@ -68,7 +76,7 @@ def patterns_of(runs: Sequence[Sequence[Sequence[Value]]]) -> tuple[Pattern, ...
     )
 
 
-def pattern_of(runs: Sequence[Sequence[Value]]) -> Pattern:
+def pattern_of(runs: Sequence[Sequence[object]]) -> Pattern:
     """The pattern of one slot through runs."""
     if all(value == run[0] for run in runs for value in run):
         return "same"
@@ -82,7 +90,7 @@ def pattern_of(runs: Sequence[Sequence[Value]]) -> Pattern:
     return "list"
 
 
-def _gap(run: Sequence[Value], index: int) -> int:
+def _gap(run: Sequence[object], index: int) -> int:
     a, b = run[index], run[index + 1]
     return b - a if isinstance(a, int) and isinstance(b, int) else 0
 
@@ -111,8 +119,6 @@ def rebuilt(step: Step, change: Callable[[Step], Step | list[Step] | None]) -> S
         change: For a step as it was, what stands in its place: another step, or, of a block, its
             new parts; None leaves it. It is asked with the old form and the new parts.
     """
-    from volunet.reversing.grammar import block_of
-
     if isinstance(step.form, LayerForm):
         return step
     parts = [rebuilt(part, change) for part in step.parts]

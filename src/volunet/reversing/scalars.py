@@ -15,7 +15,7 @@ from volunet.reversing.layers import LayerForm
 from volunet.reversing.pytorch import Slot
 from volunet.reversing.repeats import Pattern, pattern_of
 
-Scalar: TypeAlias = "Slot | tuple[Slot, ...] | _Any"
+Scalar: TypeAlias = "Slot | tuple[Scalar, ...] | _Any"
 
 
 class _Any:
@@ -55,14 +55,14 @@ class Scalars:
             self.instances.setdefault(step.form, []).append(step)
         self._patterns: dict[Form, tuple[Pattern, ...]] = {}
         self._places: dict[Form, tuple[Place, ...]] = {}
-        self._values: dict[int, tuple[Scalar, ...]] = {}
+        self._values: dict[int, tuple[Step, tuple[Scalar, ...]]] = {}
 
     def of(self, step: Step) -> tuple[Scalar, ...]:
         """The scalars of an instance."""
         key = id(step)
         if key not in self._values:
-            self._values[key] = self._computed(step)
-        return self._values[key]
+            self._values[key] = step, self._computed(step)  # the step too: it keeps its id
+        return self._values[key][1]
 
     def _computed(self, step: Step) -> tuple[Scalar, ...]:
         if step.layer is not None:
@@ -74,15 +74,14 @@ class Scalars:
         for column, pattern in enumerate(self.patterns(step.form)):
             values = [row[column] for row in rows]
             if pattern == "list":
-                scalars.append(tuple(values))  # type: ignore[arg-type]
+                scalars.append(tuple(values))
                 continue
             scalars.append(values[0])
             if pattern == "first":
                 scalars.append(values[1] if len(values) > 1 else ANY)
             elif pattern == "linear":
                 a, b = values[0], values[1] if len(values) > 1 else ANY
-                both = isinstance(a, int) and isinstance(b, int)
-                scalars.append(b - a if both else ANY)  # type: ignore[operator]
+                scalars.append(b - a if isinstance(a, int) and isinstance(b, int) else ANY)
         return tuple(scalars)
 
     def patterns(self, form: Form) -> tuple[Pattern, ...]:
@@ -90,7 +89,7 @@ class Scalars:
         if form not in self._patterns:
             runs = [[self.of(part) for part in step.parts] for step in self.instances[form]]
             self._patterns[form] = tuple(
-                pattern_of([[row[column] for row in run] for run in runs])  # type: ignore[misc]
+                pattern_of([[row[column] for row in run] for run in runs])
                 for column in range(len(runs[0][0]))
             )
         return self._patterns[form]

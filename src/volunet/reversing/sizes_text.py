@@ -15,10 +15,12 @@ from volunet.graph.sizes import (
     Expression,
     Size,
     ceil_div,
+    common_denominator,
     floor_div,
     maximum,
     minimum,
     symbols_of,
+    truncate_div,
 )
 from volunet.graph.tensors import Shape
 from volunet.reversing.text import split_arguments
@@ -156,11 +158,15 @@ def _of_two(size: Expression, shapes: Sequence[Shape], texts: Sequence[str]) -> 
         for first, second, x, y in ((a, b, one, two), (b, a, two, one)):
             gap = first - second
             half = floor_div(gap, 2)
+            towards_zero = truncate_div(gap, 2)
             for value, written in (
                 (gap, f"{x} - {y}"),
+                (minimum(first, second), f"min({x}, {y})"),
                 (half, f"({x} - {y}) // 2"),
                 (gap - half, f"({x} - {y} + 1) // 2"),
                 (half + second, f"({x} + {y}) // 2"),
+                (towards_zero, f"int(({x} - {y}) / 2)"),
+                (second + (towards_zero or 0), f"int(({x} - {y}) / 2) + {y}"),
             ):
                 if size == value:
                     return written
@@ -184,9 +190,9 @@ def formula(size: Size, places: dict[str, str]) -> str:
     """A formula in Python, of texts for its symbols."""
     if isinstance(size, int):
         return str(size)
-    denominator = _denominator(size)
+    denominator = common_denominator(size)
     parts: list[str] = []
-    for monomial, value in size.terms.items():
+    for monomial, value in sorted(size.terms.items(), key=lambda term: term[1] < 0):
         whole = value * denominator
         factors = [_atom(atom, places) for atom in monomial]
         if abs(whole) != 1 or not factors:
@@ -194,7 +200,7 @@ def formula(size: Size, places: dict[str, str]) -> str:
         sign = "-" if whole < 0 else "+"
         text = " * ".join(factors)
         parts.append(f"{sign} {text}" if parts else (f"-{text}" if sign == "-" else text))
-    text = " ".join(parts)
+    text = " ".join(parts) or "0"
     if denominator == 1:
         return text
     return f"({text}) // {denominator}" if len(parts) > 1 else f"{text} // {denominator}"
@@ -203,24 +209,16 @@ def formula(size: Size, places: dict[str, str]) -> str:
 def _atom(atom: Atom, places: dict[str, str]) -> str:
     if atom.kind == "symbol":
         return places[atom.name]
-    arguments = [formula(_as_size(argument), places) for argument in atom.arguments]
+    if atom.kind == "trunc":
+        (quotient,) = atom.arguments
+        divisor = common_denominator(quotient)
+        dividend = formula(quotient * divisor, places)
+        bracketed = f"({dividend})" if " " in dividend else dividend
+        return f"int({bracketed} / {divisor})"
+    arguments = [formula(argument, places) for argument in atom.arguments]
     if atom.kind == "floor":
         return f"({arguments[0]})"
-    if atom.kind == "trunc":
-        return f"int({arguments[0].replace('//', '/')})"
     return f"{atom.kind}({', '.join(arguments)})"
-
-
-def _as_size(expression: Expression) -> Size:
-    return expression
-
-
-def _denominator(size: Expression) -> int:
-    denominator = 1
-    for value in size.terms.values():
-        while (value * denominator).denominator != 1:
-            denominator *= (value * denominator).denominator
-    return denominator
 
 
 def _joined(call: str, ranks: dict[str, int]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,7 +22,7 @@ def call_lines(before: str, arguments: Sequence[str], after: str, indent: int) -
     """
     margin = " " * indent
     inner = ", ".join(arguments)
-    if fits(margin + before + inner + after):
+    if not arguments or fits(margin + before + inner + after):
         return [margin + before + inner + after]
     if fits(f"{margin}    {inner}"):
         return [margin + before, f"{margin}    {inner}", margin + after]
@@ -34,19 +36,32 @@ def call_lines(before: str, arguments: Sequence[str], after: str, indent: int) -
 def _argument(text: str, comma: str, indent: int) -> list[str]:
     """An argument on a line of its own, a call over several where it is too long."""
     line = " " * indent + text + comma
-    start = text.find("(")
-    if fits(line) or start < 0 or not text.endswith(")") or text.startswith("("):
+    start = opening(text)
+    if fits(line) or start < 0 or text.startswith("("):
         return [line]
-    if text.startswith("*("):
-        inner, _, over = text[2:-1].rpartition(" for ")
+    clauses = text[start + 1 : -1].split(" for ")
+    if len(clauses) > 1 and text[:start] in ("", "*"):
         margin = " " * indent
+        inner = [clauses[0], *(f"for {clause}" for clause in clauses[1:])]
         return [
-            f"{margin}*(",
-            f"{margin}    {inner}",
-            f"{margin}    for {over}",
-            f"{margin}){comma}",
+            margin + text[: start + 1],
+            *(f"{margin}    {part}" for part in inner),
+            margin + text[-1] + comma,
         ]
-    return call_lines(text[: start + 1], split_arguments(text[start + 1 : -1]), ")" + comma, indent)
+    parts = split_arguments(text[start + 1 : -1])
+    if len(parts) == 1 and text[start] == "(" and not re.search(r"[\w)\]]$", text[:start]):
+        return [line]  # brackets of a tuple, to which a comma matters, or of a sum
+    return call_lines(text[: start + 1], parts, text[-1] + comma, indent)
+
+
+def opening(text: str) -> int:
+    """Where the bracket is opened that a text ends with; −1 where it ends otherwise."""
+    depth = 0
+    for index in range(len(text) - 1, -1, -1):
+        depth += (text[index] in ")]}") - (text[index] in "([{")
+        if depth <= 0:
+            return index if depth == 0 and text[index] in "([{" else -1
+    return -1
 
 
 def split_arguments(text: str) -> list[str]:
@@ -58,6 +73,46 @@ def split_arguments(text: str) -> list[str]:
             parts.append(text[start:index].strip())
             start = index + 1
     return [part for part in (*parts, text[start:].strip()) if part]
+
+
+def spaced(line: str) -> str:
+    """A statement with the spaces that formatters give to slices and powers.
+
+    Source:
+        https://docs.astral.sh/ruff/formatter/black/ (as in black: a colon is an operator of the
+        lowest priority where a bound is more than a name or a number, and ``**`` one of the highest
+        where both sides are no more)
+    """
+    tree = list(ast.walk(ast.parse(line))) if line.isascii() else []
+    edits: list[tuple[int, int, str]] = []
+    for node in tree:
+        if isinstance(node, ast.Slice):
+            bounds = [bound for bound in (node.lower, node.upper, node.step) if bound is not None]
+            if not all(_is_plain(bound) for bound in bounds) and node.step is None:
+                sides = (_segment(line, bound) for bound in (node.lower, node.upper))
+                edits.append((node.col_offset, node.end_col_offset or 0, " : ".join(sides).strip()))
+        elif (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Pow)
+            and _is_plain(node.left)
+            and _is_plain(node.right)
+        ):
+            text = f"{_segment(line, node.left)}**{_segment(line, node.right)}"
+            edits.append((node.col_offset, node.end_col_offset or 0, text))
+    # From the back, so that what is in front keeps its place.
+    for start, end, text in sorted(edits, reverse=True):
+        line = line[:start] + text + line[end:]
+    return line
+
+
+def _segment(line: str, node: ast.expr | None) -> str:
+    return "" if node is None else ast.get_source_segment(line, node) or ""
+
+
+def _is_plain(bound: ast.expr) -> bool:
+    if isinstance(bound, ast.UnaryOp):
+        return isinstance(bound.operand, ast.Name | ast.Constant)
+    return isinstance(bound, ast.Name | ast.Constant)
 
 
 def fits(line: str) -> bool:

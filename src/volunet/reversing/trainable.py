@@ -14,6 +14,7 @@ from typing import Final
 from volunet.graph.operators import Source
 from volunet.reversing.layers import Layer, Weight, form_of
 from volunet.reversing.naming import is_convolution
+from volunet.reversing.ordering import in_order
 from volunet.reversing.reading import Reading
 
 _EPSILON: Final = 1e-5
@@ -25,7 +26,8 @@ def with_batch_norms(reading: Reading) -> Reading:
     for layer in reading.layers:
         for name in layer.inputs:
             readers.setdefault(name, []).append(layer)
-    convolutions = [layer for layer in reading.layers if is_convolution(layer.form)]
+    ordered = in_order(reading.layers, reading.outputs)
+    convolutions = [layer for layer in ordered if is_convolution(layer.form)]
     last = convolutions[-1].output if convolutions else ""
     renamed: dict[str, str] = {}
     layers: list[Layer] = []

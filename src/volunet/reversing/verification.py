@@ -136,7 +136,7 @@ class Verification:
     def passed(self) -> bool:
         """Whether it ran at every shape, and within the tolerance."""
         within = [comparison.relative <= self.tolerance for comparison in self.comparisons]
-        return self.failure is None and bool(within) and all(within)
+        return self.failure is None and self.differs is None and bool(within) and all(within)
 
     @property
     def largest(self) -> float:

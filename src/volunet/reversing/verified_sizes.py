@@ -21,6 +21,7 @@ from volunet.graph.limits import TRIED, AxisLimit, Limits, Passes, find_limits, 
 from volunet.graph.network import Network, infer_sizes
 from volunet.graph.node import Node, Requirement
 from volunet.graph.operators import OPERATORS
+from volunet.graph.operators.batch_normalization import in_training
 from volunet.graph.operators.conv import conv_windows
 from volunet.graph.sizes import symbols_of
 
@@ -291,7 +292,7 @@ def _num_starved(network: Network) -> int:
             total += _has_idle_taps(node, makers.get(node.input(0).name))
         elif node.op_type in ("InstanceNormalization", "GroupNormalization"):
             total += prod(node.numbers()[2:]) < _LEAST_VOXELS
-        elif node.op_type == "BatchNormalization" and node.integer("training_mode", 0):
+        elif node.op_type == "BatchNormalization" and in_training(node):
             batch, _, *spatial = node.numbers()
             total += batch * prod(spatial) < _LEAST_VOXELS
     return total

@@ -82,6 +82,7 @@ class Verifier:
         self.request = request
         self.answer = Answer()
         self.doing = ""
+        self._worst = (0.0, 0.0, "")
 
     def run(self) -> Answer:
         """Compare at every shape, and look for the first layer at the first that differs."""
@@ -111,7 +112,11 @@ class Verifier:
                 if exact.relative <= request.tolerance:
                     comparison = replace(exact, precision="float64")
             self.answer.comparisons.append(comparison)
-            if comparison.relative <= request.tolerance or self.answer.differs is not None:
+            if self.answer.differs is not None:
+                continue
+            if comparison.relative <= request.tolerance:
+                if comparison.scale == 0.0 or all(np.ptp(want) == 0 for want in wanted.values()):
+                    self._look_within(network, inputs)
                 continue
             with self._doing(_SEARCH):
                 agree, layer, differs = self._search(network, inputs)
@@ -120,6 +125,21 @@ class Verifier:
             else:
                 self.answer.layer, self.answer.differs = layer, differs
         return self.answer
+
+    def _look_within(self, network: torch.nn.Module, inputs: Arrays) -> None:
+        """Compare the layers where an answer is one number, as 0 behind a ReLU."""
+        with self._doing(_SEARCH):
+            agree, layer, differs = self._search(network, inputs)
+        comparison = self.answer.comparisons[-1]
+        if agree:
+            difference, scale, path = self._worst
+            note = f"every answer is one number, so this is of the layer that differs most, {path}"
+            self.answer.comparisons[-1] = replace(
+                comparison, difference=difference, scale=scale, note=note
+            )
+        else:
+            self.answer.layer = layer
+            self.answer.differs = f"every answer is one number, which proves nothing, and {differs}"
 
     @contextmanager
     def _doing(self, what: str) -> Iterator[None]:
@@ -145,8 +165,11 @@ class Verifier:
         outputs = _module_outputs(network, inputs, set(layers))
         wanted = _tensors(model, inputs, {layers[path] for path in outputs}, self.request.threads)
         compared = [path for path in outputs if layers[path] in wanted]
+        self._worst = (0.0, 0.0, "")
         for path in compared:  # in the order in which they ran
             difference, scale, note = _difference(outputs[path], wanted[layers[path]])
+            if _relative(difference, scale) >= _relative(*self._worst[:2]):
+                self._worst = (difference, scale, path)
             if _relative(difference, scale) > self.request.tolerance:
                 told = note or f"by {difference:.3g}, where its largest number is {scale:.3g}"
                 name = f"{path} (tensor '{layers[path]}')"

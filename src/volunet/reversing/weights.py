@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def state_of(paths: Iterable[tuple[str, Layer]], constants: Constants) -> dict[s
 def count_parameters(paths: Iterable[tuple[str, Layer]], constants: Constants) -> int:
     """How many numbers of a network are learned: its parameters, not its buffers."""
     return sum(
-        constants.size(weight.tensor)
+        constants.size(weight.tensor) if weight.shape is None else prod(weight.shape)
         for _, layer in paths
         for name, weight in layer.weights.items()
         if not name.startswith("running_")

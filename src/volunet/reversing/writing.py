@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from volunet.graph.tensors import Shape
-from volunet.reversing.block_class import block_lines, broken
+from volunet.reversing.block_class import block_lines, method_lines
 from volunet.reversing.blocks import find_blocks, sites
 from volunet.reversing.forward import statements
 from volunet.reversing.grammar import BlockForm, Form, RepeatForm, Step, block_of, step_of
@@ -56,7 +56,7 @@ def write_source(reading: Reading, weights_name: str, notes: Sequence[str] = ())
         classes.names[form] = numbered(name, used)
     layouts = Layouts(classes)
     blocks = [block_lines(form, classes, layouts, reading.shapes) for form in classes.names]
-    network = NetworkClass(steps, reading.inputs, reading.outputs, classes)
+    network = NetworkClass(steps, reading.outputs, classes)
     lines = _network_lines(network, reading, classes, layouts)
     body = [line for block in blocks for line in ("", "", *block)] + ["", "", *lines]
     helpers = _helpers(body, reading)
@@ -140,7 +140,7 @@ def _network_lines(
     lines += ["", f"    def forward(self, {given}) -> {answer}:"]
     inputs = dict(zip(reading.inputs, names, strict=True))
     body = statements(network.operations(), inputs, reading.outputs)
-    return [*lines, *(f"        {line}" for line in broken(body))]
+    return [*lines, *method_lines(body)]
 
 
 def _network_doc(reading: Reading) -> list[str]:
@@ -191,7 +191,8 @@ _HELPERS = {
         "def center_crop(x: Tensor, size: Sequence[int]) -> Tensor:",
         '    """The middle of x, of a spatial size."""',
         "    for axis, wanted in enumerate(size, start=2):",
-        "        x = x.narrow(axis, (x.shape[axis] - wanted) // 2, wanted)",
+        "        start = (x.shape[axis] - wanted) // 2",
+        "        x = x[(slice(None),) * axis + (slice(start, start + wanted),)]",
         "    return x",
     ],
 }

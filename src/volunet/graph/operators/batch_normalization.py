@@ -16,11 +16,19 @@ from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import Tensor
 
 
+def in_training(node: Node) -> bool:
+    """Whether a batch norm uses its batch's own statistics.
+
+    Before opset 14 no attribute says so: then a node in training has more outputs than one.
+    """
+    return node.integer("training_mode", 0) != 0 or any(node.output_names[1:])
+
+
 class BatchNormalization(Operator):
     """``BatchNormalization``; size on each axis: d.
 
-    With fixed statistics each element stands for itself. In ``training_mode`` the statistics are of
-    the whole batch.
+    With fixed statistics each element stands for itself. In training the statistics are of the
+    whole batch.
 
     Source:
         https://onnx.ai/onnx/operators/onnx__BatchNormalization.html
@@ -43,7 +51,7 @@ class BatchNormalization(Operator):
         """The same slice; all of them in training mode, but for the channels."""
         if index > 0:
             return Read(1, Pointwise())
-        own = node.integer("training_mode", 0) == 0 or axis == 1
+        own = not in_training(node) or axis == 1
         return Read(axis, Pointwise() if own else Whole(node.numbers()[axis]))
 
     def flops(self, node: Node) -> Flops:
@@ -56,7 +64,7 @@ class BatchNormalization(Operator):
 
     def source(self, node: Node) -> Source | None:
         """``nn.BatchNorm3d``; None in training mode, which is no network to be used."""
-        if node.integer("training_mode", 0):
+        if in_training(node):
             return None
         dimensions = max(len(node.shape()) - 2, 1)
         arguments = [str(node.numbers(1)[0]), *epsilon_argument(node)]

@@ -150,6 +150,8 @@ def _short(number: float) -> str:
 def _truncated(value: Value) -> Value | None:
     """Towards zero, as a cast to a whole number does."""
     if isinstance(value, Expression):
+        if value.is_whole:
+            return value
         return floor(value) if lower_bound(value) >= 0 else None
     return int(value)
 
