@@ -75,10 +75,19 @@ class Ours:
 
 @dataclass
 class Row:
-    """A file of the corpus, and what each program made of it; None where there is no file."""
+    """A file of the corpus, and what each program made of it; None where there is no file.
+
+    Attributes:
+        file: A `reverse_corpus.CorpusFile`.
+        ours: What volunet said.
+        volunet: Its source, run as the peers' modules are: it is not only its own judge.
+        onnx2torch: The peer's module.
+        pnnx: The peer's source.
+    """
 
     file: dict[str, Any]
     ours: Ours | None = None
+    volunet: PeerResult | None = None
     onnx2torch: PeerResult | None = None
     pnnx: PeerResult | None = None
 
@@ -121,12 +130,15 @@ def reverse(path: Path, output: Path, limit_seconds: float) -> Ours:
     report = output.with_suffix(".json")
     if report.is_file():
         ours.report = _read_report(json.loads(report.read_text(encoding="utf-8")))
+    elif status == 1:
+        ours.status = "crashed"  # Python's own status of an exception
     if output.is_file():
         ours.lines = count_lines(output.read_text(encoding="utf-8"))
     if ours.verified and not ours.report.get("verified"):
         ours.status = "status 0, but its report says otherwise"
     if not ours.verified:
-        ours.reason = _reason(said, crashed=status not in STATUS)
+        told = ours.report.get("failure") or ours.report.get("differs")
+        ours.reason = told or _reason(said, crashed=ours.status not in STATUS.values())
     return ours
 
 
@@ -145,8 +157,8 @@ def _reverse_command(path: Path, output: Path) -> list[str]:
 
 def _read_report(report: dict[str, Any]) -> dict[str, Any]:
     """What the tables need of the report; the only place that knows its fields."""
-    names = ("verified", "max_difference", "comparisons", "lines", "classes", "layers",
-             "layers_in_blocks", "parameters", "seconds")  # fmt: skip
+    names = ("verified", "max_difference", "classes", "layers", "layers_in_blocks", "failure",
+             "differs")  # fmt: skip
     return {name: report.get(name) for name in names}
 
 
@@ -227,15 +239,17 @@ def _measure(row: Row, arguments: argparse.Namespace) -> None:
 
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
+    def run(name: Peer, folder: Path) -> PeerResult:
+        return run_peer(
+            name, folder, path, file["shapes"], file["other"] if file["sizes"] == "any" else None,
+            training=file["mode"] == "training", limit_seconds=arguments.limit,
+        )  # fmt: skip
+
     def peer(name: Peer) -> PeerResult:
         known = arguments.keep / f"{path.stem}.{digest}.{name}.json" if arguments.keep else None
         if known and known.is_file():
             return PeerResult(**json.loads(known.read_text(encoding="utf-8")))
-        found = run_peer(
-            name, arguments.env, path, file["shapes"],
-            file["other"] if file["sizes"] == "any" else None,
-            training=file["mode"] == "training", limit_seconds=arguments.limit,
-        )  # fmt: skip
+        found = run(name, arguments.env)
         if known:
             known.parent.mkdir(parents=True, exist_ok=True)
             known.write_text(json.dumps(asdict(found)), encoding="utf-8")
@@ -243,23 +257,24 @@ def _measure(row: Row, arguments: argparse.Namespace) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         row.ours = reverse(path, Path(folder) / "network.py", arguments.limit)
+        row.volunet = run("volunet", Path(folder)) if row.ours.lines else PeerResult()
     row.onnx2torch, row.pnnx = peer("onnx2torch"), peer("pnnx")
 
 
 def _families(rows: Sequence[Row]) -> str:
     """The README's table: a family a line."""
     header = ["family", "networks", "files", "verified", "largest difference",
-              "median lines (pnnx)", "median lines by pnnx's", "onnx2torch: same answer",
-              "pnnx: same answer"]  # fmt: skip
+              "median lines (pnnx)", "median lines by pnnx's", "same answer",
+              "onnx2torch's", "pnnx's"]  # fmt: skip
     names = list(dict.fromkeys(row.file["family"] for row in rows))
     lines = [_family_line(name, [r for r in rows if r.file["family"] == name]) for name in names]
     return (
         f"## By family\n\n{markdown_table(header, [*lines, _family_line('all', rows)])}\n\n"
-        f"The same answer: within {TOLERANCE:g} of ONNX Runtime's, relative to the largest, at the "
-        "size of the export; in brackets those that are it at another size, too, of the files that "
-        "take one. Lines that are not blank, of whole Python files; their quotient is of the files "
-        "that both write, and in brackets to pnnx's class alone, without imports and the functions "
-        "that export it again."
+        "Verified: by volunet itself. The same answer: at the size of the export within "
+        f"{TOLERANCE:g} of ONNX Runtime's, relative to the largest; in brackets, at another size "
+        "as well, of the files that take one. Lines that are not blank, of whole Python files; "
+        "their quotient is of the files that both write, and in brackets to pnnx's class alone, "
+        "without imports and the functions that export it again."
     )
 
 
@@ -279,6 +294,7 @@ def _family_line(name: str, rows: Sequence[Row]) -> list[str]:
         f"({_median([r.pnnx.lines for r in files if r.pnnx and r.pnnx.lines])})",
         f"{_median([a / b for a, b, _ in both], '{:.2f}')} "
         f"({_median([a / c for a, _, c in both], '{:.2f}')})",
+        _same([row.volunet for row in files], files),
         _same([row.onnx2torch for row in files], files),
         _same([row.pnnx for row in files], files),
     ]
@@ -320,18 +336,19 @@ def _networks(rows: Sequence[Row]) -> str:
 
 
 def _files(rows: Sequence[Row]) -> str:
-    header = ["network", "exporter", "opset", "mode", "sizes", "volunet", "difference", "lines",
-              "classes", "in repeated blocks", "s", "onnx2torch", "children", "pnnx",
-              "lines (class)"]  # fmt: skip
+    header = ["network", "exporter", "opset", "mode", "sizes", "volunet", "difference",
+              "its source", "lines", "classes", "in repeated blocks", "s", "onnx2torch",
+              "children", "pnnx", "lines (class)"]  # fmt: skip
     lines = []
     for row in rows:
-        file, ours, one, two = row.file, row.ours, row.onnx2torch, row.pnnx
+        file, ours, mine, one, two = row.file, row.ours, row.volunet, row.onnx2torch, row.pnnx
         start = [file["network"], row.variant, str(file["opset"]), file["mode"], file["sizes"]]
-        if not (ours and one and two):
+        if not (ours and mine and one and two):
             lines.append([*start, "no file", *[""] * (len(header) - len(start) - 1)])
             continue
         lines.append([
-            *start, ours.status, _number(_difference_of(row), "{:.0e}"), _number(ours.lines),
+            *start, ours.status, _number(_difference_of(row), "{:.0e}"),
+            _peer_word(mine) if ours.lines else "none", _number(ours.lines),
             _number(ours.report.get("classes")), _number(ours.share, "{:.0%}"),
             f"{ours.seconds:.1f}", _peer_word(one), _number(one.children), _peer_word(two),
             f"{_number(two.lines)} ({_number(two.model_lines)})",
@@ -339,7 +356,8 @@ def _files(rows: Sequence[Row]) -> str:
     return (
         f"## By file\n\n{markdown_table(header, lines)}\n\n"
         "Sizes: what the file itself answers at another size than the export's: as its network "
-        "(any), otherwise or not at all (own), or it leaves no axis open (fixed)."
+        "(any), otherwise or not at all (own), or it leaves no axis open (fixed). Its source: run "
+        "and compared as the peers' modules are."
     )
 
 
@@ -353,6 +371,14 @@ def _peer_word(result: PeerResult) -> str:
     return f"same{'; not at another size' if result.reason else ''}"
 
 
+def _doubt(result: PeerResult) -> str:
+    """What is wrong with a source that volunet verified; "" where nothing is."""
+    if result.reason:
+        return result.reason
+    found = [d for d in (result.difference, result.elsewhere) if d is not None]
+    return "" if found and all(map(_is_same, found)) else f"differs: {found}"
+
+
 def _reasons(rows: Sequence[Row]) -> str:
     """Everything that went wrong, with the files that it happened to."""
     happened: dict[str, dict[str, list[str]]] = {}
@@ -362,6 +388,8 @@ def _reasons(rows: Sequence[Row]) -> str:
         if row.ours:
             told = f"{row.ours.status}: {row.ours.reason}"
             said["volunet"] = "" if row.ours.verified else told
+        if row.volunet and row.ours and row.ours.verified:
+            said["volunet's source, run as the peers'"] = _doubt(row.volunet)
         said["onnx2torch"] = row.onnx2torch.reason if row.onnx2torch else ""
         said["pnnx"] = row.pnnx.reason if row.pnnx else ""
         for who, reason in said.items():
@@ -433,7 +461,8 @@ def _is_same(difference: float | None) -> bool:
 
 
 def _largest(values: Iterable[float | None]) -> float | None:
-    return max((v for v in values if v is not None and not math.isnan(v)), default=None)
+    known = [v for v in values if v is not None]
+    return math.nan if any(map(math.isnan, known)) else max(known, default=None)
 
 
 def _smallest(values: Iterable[float | None]) -> float | None:

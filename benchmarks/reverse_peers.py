@@ -9,7 +9,8 @@ the shapes that a file was exported with, and asked for its Python file.
     python benchmarks/reverse_peers.py install FOLDER
     python benchmarks/reverse_peers.py onnx2torch FOLDER FILE.onnx '[[1, 1, 32, 48, 64]]'
 
-prints one JSON object; `run_peer` is that with a time limit.
+prints one JSON object; `run_peer` is that with a time limit. For ``volunet`` the folder is the one
+that holds its ``network.py`` and ``network.safetensors``, so that all three answer the same inputs.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Peer = Literal["onnx2torch", "pnnx"]
+Peer = Literal["onnx2torch", "pnnx", "volunet"]
 PEERS: tuple[Peer, ...] = ("onnx2torch", "pnnx")
 Shapes = Sequence[Sequence[int]]
 
@@ -60,6 +61,7 @@ class PeerResult:
 
 def install_peers(folder: Path) -> None:
     """Install both into a folder, unless they are there."""
+    # pnnx is a program, and onnx2torch is Python alone.
     if all((folder / peer).is_dir() for peer in PEERS):
         return
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
@@ -80,7 +82,7 @@ def run_peer(
 
     Args:
         peer: Which.
-        folder: Where `install_peers` put it.
+        folder: Where `install_peers` put it; of volunet, where its source lies.
         file: The ONNX file.
         shapes: Shape of each input that it was exported with.
         other: Shapes that it was not exported with; None where it is not to be asked.
@@ -124,8 +126,7 @@ def _child(peer: str, folder: str, file: str, rest: Sequence[str]) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     try:
-        load = _load_onnx2torch if peer == "onnx2torch" else _load_pnnx
-        module = load(Path(folder), Path(file), shapes, result)
+        module = _LOADERS[peer](Path(folder), Path(file), shapes, result)
         result.loads = True
         keep()
         module.train(training)
@@ -171,12 +172,27 @@ def _load_pnnx(folder: Path, file: Path, shapes: Shapes, result: PeerResult) -> 
     text = source.read_text(encoding="utf-8")
     result.lines = count_lines(text)
     result.model_lines = count_lines(re.split(r"\n(?=def )", text)[0].partition("class Model")[2])
-    spec = importlib.util.spec_from_file_location("network_pnnx", source)
+    return _import(source).Model()
+
+
+def _load_volunet(folder: Path, _file: Path, _shapes: Shapes, _result: PeerResult) -> Any:
+    return _import(folder / "network.py").load(str(folder / "network.safetensors"))
+
+
+_LOADERS: dict[str, Callable[[Path, Path, Shapes, PeerResult], Any]] = {
+    "onnx2torch": _load_onnx2torch,
+    "pnnx": _load_pnnx,
+    "volunet": _load_volunet,
+}
+
+
+def _import(source: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(source.stem, source)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.Model()
+    return module
 
 
 def count_lines(source: str) -> int:

@@ -14,12 +14,13 @@ from typing import Final
 from volunet.reversing.constants import Constants
 from volunet.reversing.idioms.activations import ACTIVATIONS
 from volunet.reversing.idioms.channel_norms import CHANNEL_NORMS
-from volunet.reversing.idioms.copies import COPIES, SINGLE_SIZES
+from volunet.reversing.idioms.copies import COPIES
 from volunet.reversing.idioms.crops import CROPS
 from volunet.reversing.idioms.global_pools import GLOBAL_POOLS
 from volunet.reversing.idioms.graph import Graph, Idiom
 from volunet.reversing.idioms.layer_norms import LAYER_NORMS
 from volunet.reversing.idioms.paddings import PADDINGS
+from volunet.reversing.idioms.plain_calls import PLAIN_CALLS
 from volunet.reversing.idioms.response_norms import RESPONSE_NORMS
 from volunet.reversing.idioms.scales_and_biases import SCALES_AND_BIASES
 from volunet.reversing.layers import Layer
@@ -34,11 +35,10 @@ _FIRST: Final[tuple[Idiom, ...]] = (
     *SCALES_AND_BIASES,
     *PADDINGS,
     *CROPS,
-    *SINGLE_SIZES,
 )
 
-_THEN: Final[tuple[Idiom, ...]] = GLOBAL_POOLS
-"""What would hide parts of the first: a norm begins with a mean."""
+_THEN: Final[tuple[Idiom, ...]] = (*GLOBAL_POOLS, *PLAIN_CALLS)
+"""What would hide parts of the first: a layer norm begins with a mean."""
 
 
 def joined(reading: Reading, constants: Constants) -> Reading:

@@ -6,11 +6,11 @@ import re
 from typing import Final
 
 from volunet.graph.operators import Source
-from volunet.reversing.idioms.graph import Graph, Idiom, function_of, made, with_slots
+from volunet.reversing.idioms.graph import Graph, Idiom, function_of, made
 from volunet.reversing.layers import Layer
 
 _RESHAPES: Final = re.compile(
-    r"\{0\}\.(reshape|flatten|view)\(|torch\.(flatten|squeeze|unsqueeze)\(\{0\}"
+    r"\{0\}\.(reshape|flatten|unflatten|view)\(|torch\.(flatten|squeeze|unsqueeze)\(\{0\}"
     r"|\{0\}\[:, (:|None|, )+\]$"
 )
 
@@ -65,19 +65,29 @@ def axes_behind(layer: Layer, graph: Graph) -> Layer | None:
     return None if layer.form.call == call else made(layer, Source(call), layer.inputs[:1])
 
 
-def single_size(layer: Layer, graph: Graph) -> Layer | None:
-    """A layer norm or a parameter of one axis, whose size is a number and no tuple of one."""
-    if layer.form.module not in ("nn.LayerNorm", "nn.Parameter") or not layer.slots:
+def one_axis_as_two(layer: Layer, graph: Graph) -> Layer | None:
+    """A reshape of one axis to two, as a shuffle of channels begins."""
+    shape, out = graph.shape(layer.inputs[0]) if is_reshape(layer) else None, layer.shape
+    if (
+        shape is None
+        or out is None
+        or len(out) != len(shape) + 1
+        or ".unflatten(" in layer.form.call
+    ):
         return None
-    size = layer.slots[0]
-    if not isinstance(size, tuple) or len(size) != 1:
-        return None
-    return with_slots(layer, (size[0], *layer.slots[1:]))
+    for axis, size in enumerate(shape):
+        first, second = out[axis : axis + 2]
+        if out != (*shape[:axis], first, second, *shape[axis + 1 :]) or first == 1 or second == 1:
+            continue
+        if isinstance(first, int) and isinstance(second, int) and first * second == size:
+            call = f"{{0}}.unflatten({axis}, ({first}, -1))"
+            return made(layer, Source(call), layer.inputs[:1])
+    return None
 
 
-COPIES: Final[tuple[Idiom, ...]] = (same_size, reshaped_back, axes_behind, transposed)
-
-SINGLE_SIZES: Final[tuple[Idiom, ...]] = (single_size,)
+COPIES: Final[tuple[Idiom, ...]] = (
+    same_size, reshaped_back, axes_behind, one_axis_as_two, transposed,
+)  # fmt: skip
 
 
 def _axes(layer: Layer) -> tuple[int, ...] | None:

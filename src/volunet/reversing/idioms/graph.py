@@ -72,6 +72,11 @@ class Graph:
         """The layers that read a tensor."""
         return [layer for layer in self.makers.values() if name in layer.inputs]
 
+    def add(self, layer: Layer) -> None:
+        """Add a layer that makes a tensor which is not in the file."""
+        self.makers[layer.output] = layer
+        self._readers.update(set(layer.inputs))
+
     def put(self, layer: Layer) -> None:
         """Put a layer in place of the one that makes the same tensor."""
         before = self.makers[layer.output]
