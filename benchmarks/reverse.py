@@ -11,7 +11,7 @@
 
     python benchmarks/reverse.py --corpus FOLDER --env FOLDER --output benchmarks/results/reverse.md
 
-takes about an hour on 2 cores and 1 GB of disk. The corpus is made where the folder has none
+takes about 90 minutes on 2 cores and 1 GB of disk. The corpus is made where the folder has none
 (``--nnunet`` as in `reverse_corpus`); onnx2torch and pnnx are installed into ``--env``, see
 `reverse_peers`. What these made of a file is kept in ``--keep FOLDER`` and not measured again.
 """

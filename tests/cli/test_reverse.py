@@ -62,7 +62,7 @@ def test_what_it_says_and_writes(volunet, small, tmp_path, monkeypatch):
     lines = out.splitlines()
     count = (tmp_path / "net.py").read_text(encoding="utf-8").count("\n")
     assert lines[0] == (
-        f"net.py: {count} lines, 1 classes, 3 layers (0 in blocks that repeat), 50 parameters."
+        f"net.py: {count} lines, 1 class, 3 layers (0 in blocks that repeat), 50 parameters."
     )
     assert lines[1] == "net.safetensors: the weights."
     assert lines[2] == "Verified against ONNX Runtime (at most 1e-05 of the largest answer):"

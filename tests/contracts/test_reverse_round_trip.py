@@ -157,6 +157,7 @@ def test_a_deployed_network(
     # The exporter's own optimisation would fold the batch norms.
     common.InlinePass()(program.model)
     optimizer.fold_constants(program.model)
+    common.RemoveUnusedNodesPass()(program.model)
     ir.save(program.model, second / "net.onnx")
     again = reverse(second / "net.onnx", second / "net.py", verified=False)
     assert again.source.read_text() == report.source.read_text()

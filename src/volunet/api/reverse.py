@@ -15,7 +15,7 @@ import onnx_ir as ir
 from safetensors.numpy import save
 
 from volunet.errors import ConfigError, OutputError, ReverseError
-from volunet.graph import Network, infer_sizes, read_onnx
+from volunet.graph import Network, find_plan, infer_sizes, read_onnx
 from volunet.graph.netron import read_netron
 from volunet.reversing.constants import Constants
 from volunet.reversing.idioms import joined
@@ -167,9 +167,10 @@ def reverse(
     proof = None
     if shapes:
         say("comparing with ONNX Runtime")
+        mean, std = _intensities(graph, model)
         proof = verify(
             output, weights, model, shapes,
-            layers=_compared(written, network), train_mode=reading.train_mode,
+            layers=_compared(written, network), train_mode=reading.train_mode, mean=mean, std=std,
         )  # fmt: skip
     return Reversed(
         output,
@@ -178,7 +179,7 @@ def reverse(
         unverified,
         written.source.count("\n"),
         written.classes,
-        len(written.paths) if not reading.layers else len(reading.layers),
+        len(reading.layers),
         written.in_blocks,
         count_parameters(written.paths, constants),
         reading.gaps,
@@ -248,6 +249,14 @@ def _why_not(reading: Reading, *, is_picture: bool, verified: bool) -> str:
 def _compared(written: Written, network: Network) -> dict[str, str]:
     """The modules whose answers are compared: those that are tensors of the file."""
     return {path: layer.output for path, layer in written.paths if layer.output in network.tensors}
+
+
+def _intensities(graph: ir.Model, model: Path) -> tuple[float, float]:
+    """Mean and deviation of what a network of volunet's expects; of others nothing is known."""
+    plan = find_plan(graph, model)
+    rules = () if plan is None else plan.normalisation
+    known = next((rule for rule in rules if rule.kind == "clip_zscore"), None)
+    return (0.0, 1.0) if known is None else (known.mean, known.std)
 
 
 def _notes(reading: Reading, *, is_picture: bool) -> list[str]:

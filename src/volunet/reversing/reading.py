@@ -242,7 +242,7 @@ class _Reader:
         """Note a node that cannot be written, and stand a call that raises in its place."""
         known = all(tensor is None or tensor.shape is not None for tensor in node.inputs)
         kind = self.unknown if known or node.op_type not in OPERATORS else self.behind
-        told = f"{node.op_type} '{node.name}'"
+        told = _printable(f"{node.op_type} '{node.name}'")
         kind.append(told)
         self.gaps.append(told)
         if not self._partial:
@@ -257,6 +257,11 @@ class _Reader:
             if output:
                 shape = self._network.tensors[output].shape if node.outputs else None
                 self.layers.append(Layer(form, (), tuple(names), output, shape, {}, str(node)))
+
+
+def _printable(text: str) -> str:
+    """A text without signs that steer a terminal or begin another line."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def _siblings(network: Network) -> dict[str, list[str]]:

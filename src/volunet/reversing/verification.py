@@ -62,6 +62,8 @@ class Request:
     shapes: tuple[dict[str, tuple[int, ...]], ...]
     layers: dict[str, str]
     train_mode: bool
+    mean: float
+    std: float
     tolerance: float
     limit_seconds: float
     limit_bytes: int
@@ -158,6 +160,8 @@ def verify(
     *,
     layers: Mapping[str, str],
     train_mode: bool = False,
+    mean: float = 0.0,
+    std: float = 1.0,
     tolerance: float = TOLERANCE,
     limit_seconds: float = 600,
     limit_bytes: int | None = None,
@@ -174,6 +178,8 @@ def verify(
             it) that it makes, to tell the first that differs.
         train_mode: Put the network into train mode first: the file's batch norms compute the
             batch's own statistics.
+        mean: Mean of the random numbers, where the network expects intensities as a plan tells.
+        std: Their standard deviation.
         tolerance: Largest relative difference that passes.
         limit_seconds: When the process is ended.
         limit_bytes: Address space that it may take; None: `BASE_BYTES` and `COPIES` times the
@@ -189,6 +195,8 @@ def verify(
         shapes=tuple(map(dict, shapes)),
         layers=dict(layers),
         train_mode=train_mode,
+        mean=mean,
+        std=std,
         tolerance=tolerance,
         limit_seconds=limit_seconds,
         limit_bytes=limit_bytes,

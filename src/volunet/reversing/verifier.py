@@ -100,7 +100,7 @@ class Verifier:
         for index, shapes in enumerate(request.shapes):
             size = " and ".join("×".join(map(str, shape)) for shape in shapes.values())
             with self._doing(f"no random input of {size}"):
-                inputs = _random_inputs(session, shapes, seed=index)
+                inputs = _random_inputs(session, shapes, request, seed=index)
             with self._doing(f"ONNX Runtime fails at {size}"):
                 names = [output.name for output in session.get_outputs()]
                 wanted = dict(zip(names, session.run(names, inputs), strict=True))
@@ -232,16 +232,20 @@ def _without_dropout(path: str) -> str | bytes:
 
 
 def _random_inputs(
-    session: ort.InferenceSession, shapes: Mapping[str, tuple[int, ...]], seed: int
+    session: ort.InferenceSession,
+    shapes: Mapping[str, tuple[int, ...]],
+    request: Request,
+    seed: int,
 ) -> Arrays:
-    """Standard normal numbers; whole ones from 0 to 3, which are indices and labels too."""
+    """Normal numbers; whole ones from 0 to 3, which are indices and labels too."""
     rng = np.random.default_rng(seed)
     inputs: Arrays = {}
     for value in session.get_inputs():
         dtype = np.dtype(_DTYPES[value.type])
         shape = shapes[value.name]
         if dtype.kind == "f":
-            inputs[value.name] = rng.standard_normal(shape).astype(dtype)
+            numbers = request.mean + request.std * rng.standard_normal(shape)
+            inputs[value.name] = numbers.astype(dtype)
         else:
             most = 2 if dtype.kind == "b" else 4
             inputs[value.name] = rng.integers(0, most, shape).astype(dtype)

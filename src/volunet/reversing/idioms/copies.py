@@ -29,6 +29,11 @@ def same_size(layer: Layer, graph: Graph) -> str | None:
     return layer.inputs[0] if shape is not None and shape == layer.shape else None
 
 
+def times_one(layer: Layer, graph: Graph) -> str | None:
+    """A multiplication by 1, as exporters write the scales of an ELU."""
+    return layer.inputs[0] if graph.scaling(layer) == 1.0 else None
+
+
 def reshaped_back(layer: Layer, graph: Graph) -> str | None:
     """A reshape behind another one, to the shape from before both."""
     before = graph.inner(layer.inputs[0]) if is_reshape(layer) else None
@@ -86,7 +91,7 @@ def one_axis_as_two(layer: Layer, graph: Graph) -> Layer | None:
 
 
 COPIES: Final[tuple[Idiom, ...]] = (
-    same_size, reshaped_back, axes_behind, one_axis_as_two, transposed,
+    same_size, times_one, reshaped_back, axes_behind, one_axis_as_two, transposed,
 )  # fmt: skip
 
 
