@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,10 @@ def main() -> None:
     parser.add_argument("--parts", default="corpus,large")
     parser.add_argument("--only", help="names of networks, with commas")
     parser.add_argument("--keep", type=Path, help="keep what the peers made here, and use it again")
+    parser.add_argument("--jobs", type=int, default=1, help="files at once: seconds are then more")
+    parser.add_argument(
+        "--once", action="store_true", help="do not run our source again, as the peers' is run"
+    )
     parser.add_argument("--limit", type=float, default=300.0, help="seconds a program has a file")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
@@ -222,13 +227,13 @@ def measure_corpus(arguments: argparse.Namespace) -> list[Row]:
         command += ["--nnunet", arguments.nnunet] if arguments.nnunet else []
         subprocess.run([*map(str, command)], check=True, stdout=sys.stderr)
     install_peers(arguments.env)
-    rows = []
-    for file in read_corpus(arguments.corpus):
-        if only is None or file.network in only:
-            row = Row(asdict(file))
-            rows.append(row)
-            if file.path:
-                _measure(row, arguments)
+    files = [f for f in read_corpus(arguments.corpus) if only is None or f.network in only]
+    rows = [Row(asdict(file)) for file in files]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for _ in pool.map(
+            lambda row: _measure(row, arguments), [r for r in rows if r.file["path"]]
+        ):
+            pass
     return rows
 
 
@@ -257,7 +262,8 @@ def _measure(row: Row, arguments: argparse.Namespace) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         row.ours = reverse(path, Path(folder) / "network.py", arguments.limit)
-        row.volunet = run("volunet", Path(folder)) if row.ours.lines else PeerResult()
+        again = row.ours.lines and not arguments.once
+        row.volunet = run("volunet", Path(folder)) if again else PeerResult()
     row.onnx2torch, row.pnnx = peer("onnx2torch"), peer("pnnx")
 
 

@@ -33,25 +33,21 @@ NO_RULE = Normalisation(kind="none")
 ZSCORE = Normalisation(kind="zscore")
 
 DEPLOYED: dict[str, dict[str, Any]] = {
-    "pad_input, transposed_dilated, batch, relu: the notes' network": {
+    "pad_input, transposed_dilated, batch, relu: the notes' network; deep supervision": {
         "features": (4, 8, 16), "upsampling": "transposed_dilated", "output_activation": "relu",
-        "normalisation": (NO_RULE,),
+        "deep_supervision": True, "normalisation": (NO_RULE,),
     },
     "crop, transposed, batch, leaky_relu, residual, softmax; two channels of z-scores": {
         "alignment": "crop", "activation": "leaky_relu", "residual": True,
         "output_activation": "softmax", "channels": 2, "normalisation": (ZSCORE, ZSCORE),
     },
-    "pad, trilinear, group, elu, sigmoid; thick slices": {
+    "pad, trilinear, group, elu; thick slices; clip_zscore, probabilities": {
         "alignment": "pad", "upsampling": "trilinear", "norm": "group", "activation": "elu",
-        "output_activation": "sigmoid", "kernels": ((1, 3, 3), (3, 3, 3)), "strides": ((1, 2, 2),),
+        "kernels": ((1, 3, 3), (3, 3, 3)), "strides": ((1, 2, 2),), "answer": "probabilities",
     },
-    "pad_input, trilinear, gelu, no norm, dropout; labels": {
-        "upsampling": "trilinear", "norm": "none", "activation": "gelu", "dropout": 0.1,
+    "pad_input, trilinear, instance, gelu, dropout; clip_zscore, labels": {
+        "upsampling": "trilinear", "norm": "instance", "activation": "gelu", "dropout": 0.1,
         "answer": "labels",
-    },
-    "pad, transposed_dilated, instance, deep supervision; probabilities": {
-        "alignment": "pad", "upsampling": "transposed_dilated", "norm": "instance",
-        "deep_supervision": True, "answer": "probabilities",
     },
 }  # fmt: skip
 """Networks as ``volunet export`` writes them: normalisation in front, any size, the plan's answer.
