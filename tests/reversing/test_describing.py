@@ -52,6 +52,7 @@ def told(layer: Callable[..., Layer]) -> Callable[..., str]:
         ((N, 3, H, W), (N, 3, ceil_div(H, 4), W),
          "x (N, in_channels, H, W) → (N, in_channels, ⌈H/4⌉, W)"),
         ((N, 3, W), (N, 3, W * 2), "x (N, in_channels, L) → (N, in_channels, 2·L)"),
+        ((N, 3, H), (N, 3, H * 3), "x (N, in_channels, L) → (N, in_channels, 3·L)"),
         ((N, 3, H, W), (N, 3, 1, 1), "x (N, in_channels, H, W) → (N, in_channels, 1, 1)"),
         ((N, 3, H, W), (N, 3, 7, H - 1), "x (N, in_channels, H, W) → (N, in_channels, 7, W′)"),
         ((N, 3, D, H, W, D), (N, 3, D, H, W, D),
@@ -60,8 +61,8 @@ def told(layer: Callable[..., Layer]) -> Callable[..., str]:
         ((N, 3, H), None, "x (N, in_channels, L) → (…)"),
         (None, (N, 3, H), "x → the answer"),
     ],
-    ids=["same", "half", "up", "twice", "one", "others", "many axes", "few axes", "unknown answer",
-         "unknown input"],
+    ids=["same", "half", "up", "twice", "three times", "one", "others", "many axes", "few axes",
+         "unknown answer", "unknown input"],
 )  # fmt: skip
 def test_sizes_by_the_inputs(before: Any, after: Any, text: str, told: Callable[..., str]) -> None:
     assert told((before, after)) == text
@@ -96,6 +97,13 @@ def test_several_inputs(told: Callable[..., str]) -> None:
     assert told((wide, wide, wide, wide)) == (
         "x (N, in_channels, D, H, W) and skip and other → (N, in_channels, D, H, W)"
     )
+
+
+def test_one_input_is_told_however_long(told: Callable[..., str]) -> None:
+    five = (N, 3, D, H, W, D, H)
+    sizes = "(N, in_channels, S2, S3, S4, S5, S6)"
+    assert told((five, five)) == f"x {sizes} → {sizes}"
+    assert told((five, five, five)) == f"x {sizes} and skip → {sizes}"
 
 
 def test_a_chain_of_one_step(chain: Callable[..., list[Step]]) -> None:

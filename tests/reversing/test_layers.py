@@ -84,6 +84,13 @@ def test_numbers_in_a_call_are_slots(call: str, form: str, slots: tuple[Any, ...
     assert found.text("", places, [literal(value) for value in values]) == call
 
 
+def test_a_module_that_is_no_call_of_one_value_stands_in_no_sequence() -> None:
+    form, slots = form_of(Source("{0} * {module}", "nn.Parameter((4, 1))"))
+    assert (form.call, form.module, slots) == ("{0} * {module}", "nn.Parameter", ((4, 1),))
+    assert not form.is_module
+    assert form.text("self.scale", ["x"], ["(4, 1)"]) == "x * self.scale"
+
+
 def test_a_list_stays_a_list_and_a_tuple_a_tuple() -> None:
     _, (listed, single) = form_of(Source("f([1, 2], (3,))"))
     assert (type(listed), type(single)) == (Listed, tuple)

@@ -126,7 +126,6 @@ def test_how_repetitions_are_made(
 PADDED = "nn.Conv3d({}, 4, 3, padding={})"
 
 
-@pytest.mark.xfail(strict=True, reason="a loop over values within which `index` stands")
 def test_a_loop_is_over_values_or_over_numbers(chain: Callable[..., list[Step]]) -> None:
     parts = chain(*(PADDED.format(a, b) for a, b in ((1, 0), (2, 3), (3, 3))))
     step = repeat_of([block_of([part]) for part in parts])
@@ -138,7 +137,6 @@ def test_a_loop_is_over_values_or_over_numbers(chain: Callable[..., list[Step]])
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="the loop's variable hides the argument of its name")
 def test_a_loops_variable_is_no_argument(chain: Callable[..., list[Step]]) -> None:
     parts = chain(*(PADDED.format(4, b) for b in (0, 2, 3, 2)))
     step = repeat_of([block_of(parts[:2]), block_of(parts[2:])])
@@ -153,7 +151,6 @@ def test_a_loops_variable_is_no_argument(chain: Callable[..., list[Step]]) -> No
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a sum as the step of a loop has no brackets")
 def test_a_sum_as_a_step_is_in_brackets(chain: Callable[..., list[Step]]) -> None:
     parts = chain(*(PADDED.format(a, 0) for a in (1, 4, 7)))
     step = repeat_of([block_of([part]) for part in parts])

@@ -66,6 +66,8 @@ def block(layer: Callable[..., Layer]) -> Callable[..., Step]:
         (["nn.AdaptiveAvgPool3d(1)", CONV, RELU], "Gate"),
         (["nn.Linear(4, 5)", RELU], "LinearBlock"),
         ([CONV, POOL], "Stage"),
+        ([CONV, UP], "ConvBlock"),
+        ([RELU, CONV, ("{0} * {1}", "t0 t1")], "ConvBlock"),
         ([RELU, "{0} * 2"], "Block"),
     ],
 )

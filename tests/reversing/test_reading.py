@@ -232,3 +232,37 @@ def test_gaps_stand_where_operators_are_not_known(make_model: Any, read: Any) ->
     ]
     shapes = [reading.shapes[name] for name in ("b", "m", "y")]
     assert [None if shape is None else len(shape) for shape in shapes] == [5, 5, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "expected"),
+    [
+        ("Pow", "c x", "(-2.0) ** x"),
+        ("Max", "x c", "torch.clamp(x, min=-2.0)"),
+        ("Max", "c x", "torch.clamp(x, min=-2.0)"),
+        ("Min", "x c", "torch.clamp(x, max=-2.0)"),
+    ],
+)
+def test_a_number_stands_as_python_and_pytorch_take_it(
+    kind: str, inputs: str, expected: str, make_model: Any, read: Any
+) -> None:
+    weights = {"c": np.array(-2.0, np.float32)}
+    (layer,) = read(make_model([node(kind, inputs, "y")], {"x": VOLUME}, weights)).layers
+    assert text(layer) == expected
+
+
+def test_a_split_into_one_part_is_its_first_part(make_model: Any, read: Any) -> None:
+    model = make_model([node("Split", "x", "y", axis=1)], {"x": VOLUME})
+    parts = read(model).layers
+    assert [layer.inputs for layer in parts] == [("x",), ("y*",)]
+    assert text(parts[1]) == "y*[0]"
+
+
+def test_a_second_answer_that_pytorch_does_not_give_is_named(make_model: Any, read: Any) -> None:
+    nodes = [
+        node("MaxPool", "x", "a places", kernel_shape=[2] * 3, strides=[2] * 3),
+        node("Cast", "places", "y", to=TensorProto.FLOAT),
+    ]
+    message = "(?s)tensor 'places' is no layer's answer.*by an operator's first output"
+    with pytest.raises(ReverseError, match=message):
+        read(make_model(nodes, {"x": VOLUME}))

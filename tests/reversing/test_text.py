@@ -17,6 +17,7 @@ from volunet.reversing.text import (
     docstring,
     fits,
     opening,
+    spaced,
     split_arguments,
     wrapped,
 )
@@ -163,3 +164,25 @@ def test_words_on_lines(words: list[str], indent: int) -> None:
 )
 def test_docstrings(text: str, lines: Any) -> None:
     assert docstring(text) == lines
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("x = y[:, a:b]", "x = y[:, a:b]"),
+        ("x = y[:, -1:]", "x = y[:, -1:]"),
+        ("x = y[:, a + 1:b]", "x = y[:, a + 1 : b]"),
+        ("x = y[f(a):]", "x = y[f(a) :]"),
+        ("x = y[a + 1:b:2]", "x = y[a + 1:b:2]"),
+        ("x = y[a + z[b + 1:][0]:c]", "x = y[a + z[b + 1 :][0] : c]"),
+        ("x = y[2 ** n:, : m ** 2]", "x = y[2**n :, : m**2]"),
+        ("y = x ** -2", "y = x**-2"),
+        ("y = (-x) ** 2", "y = (-x) ** 2"),
+        ("y = (a + b) ** 2", "y = (a + b) ** 2"),
+        ("y = x.shape ** 2", "y = x.shape ** 2"),
+        ("f('é', x ** 2)", "f('é', x ** 2)"),
+    ],
+)
+def test_spaces_of_slices_and_powers(line: str, written: str) -> None:
+    assert spaced(line) == written
+    assert ast.dump(ast.parse(spaced(line))) == ast.dump(ast.parse(line))

@@ -141,10 +141,15 @@ class _Loop:
 
     def __init__(self, form: RepeatForm, texts: Sequence[str], classes: Classes) -> None:
         self._times, *rest = texts
+        self._taken = frozenset(re.findall(r"\w+", " ".join(texts)))
         self._variables: dict[tuple[str, str], str] = {}
         self.body: list[str] = []
         places = classes.scalars.places(form.body)
-        for place, pattern in zip(places, classes.scalars.patterns(form), strict=True):
+        patterns = classes.scalars.patterns(form)
+        # A loop is over values or over numbers: where one scalar takes its turn's number, all do.
+        few = self._times.isdigit() and int(self._times) <= _MOST_TURNS
+        self._is_over_values = few and not {"linear", "list"} & set(patterns)
+        for place, pattern in zip(places, patterns, strict=True):
             values = [rest.pop(0) for _ in range(2 if pattern in ("first", "linear") else 1)]
             self.body.append(self._text(pattern, values, place.name))
 
@@ -155,15 +160,16 @@ class _Loop:
         if pattern == "linear":
             if values[1] == "0":
                 return values[0]
-            return f"{values[0]} + {'index' if values[1] == '1' else f'{values[1]} * index'}"
+            step = f"({values[1]})" if " + " in values[1] else values[1]
+            return f"{values[0]} + {'index' if step == '1' else f'{step} * index'}"
         if pattern == "same" or values[0] == values[1]:
             return values[0]
-        if not (self._times.isdigit() and int(self._times) <= _MOST_TURNS):
+        if not self._is_over_values:
             return f"{values[0]} if index == 0 else {values[1]}"
         key = (values[0], values[1])
         if key not in self._variables:
             variable = _VARIABLES.get(name, name or "value")
-            while variable in self._variables.values():
+            while variable in self._taken or variable in self._variables.values():
                 variable += "_"
             self._variables[key] = variable
         return self._variables[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -76,14 +77,35 @@ def read_layers(
             "Operators and their settings are those of docs/operators.md.",
             "Add --partial for the rest of the network, with gaps that raise.",
         )
+    outputs = tuple(reader.value(name.name or "") for name in model.graph.outputs)
+    _check_made(reader.layers, network, outputs)
     return Reading(
         tuple(reader.layers),
         tuple(tensor.name for tensor in network.inputs),
-        tuple(reader.value(name.name or "") for name in model.graph.outputs),
+        outputs,
         {name: tensor.shape for name, tensor in network.tensors.items()},
         any(node.op_type == "BatchNormalization" and in_training(node) for node in network.nodes),
         tuple(f"gap {number}: {text}" for number, text in enumerate(reader.gaps, 1)),
     )
+
+
+def _check_made(layers: Sequence[Layer], network: Network, outputs: Sequence[str]) -> None:
+    """Check that every tensor that is read is made.
+
+    Raises:
+        ReverseError: One is not: a second answer of an operator that PyTorch's call does not give,
+            or an output that does not depend on the input.
+    """
+    made = {layer.output for layer in layers} | {tensor.name for tensor in network.inputs}
+    read = [*(name for layer in layers for name in layer.inputs), *outputs]
+    missing = next((name for name in read if name not in made), None)
+    if missing is not None:
+        raise ReverseError(
+            network.where,
+            f"tensor '{_printable(missing)}' is no layer's answer",
+            "What is read is made from the input, by an operator's first output.",
+            "Export the network without it: places of a maximum, or an output of weights alone.",
+        )
 
 
 def _listed(nodes: Sequence[str]) -> str:
@@ -135,7 +157,7 @@ class _Reader:
         if source.call == "{0}":
             self._same[node.output_names[0]] = names[0]
             return
-        if len(node.output_names) > 1 and node.op_type == "Split":
+        if node.op_type == "Split":
             self._add(node, source, names, f"{node.output_names[0]}*")
             for index, name in enumerate(node.output_names):
                 if name:
@@ -165,7 +187,7 @@ class _Reader:
             else:
                 numbering[place] = "{module}"
                 parameters.append(place)
-        call = PLACE.sub(lambda match: numbering[int(match.group(1))], call)
+        call = _with_numbers(call, numbering)
         module = source.module
         if parameters:
             if module is not None or len(parameters) > 1:
@@ -289,6 +311,23 @@ def _siblings(network: Network) -> dict[str, list[str]]:
                 current = following[0].output_names[0]
             met[name] = others
     return met
+
+
+def _with_numbers(call: str, numbering: Mapping[int, str]) -> str:
+    """A call with its inputs, of which some are numbers.
+
+    A negative base of a power stands in brackets, and a maximum with a number is a clamp: that is
+    how Python and PyTorch take them.
+    """
+    number = r"(-?[\d.]+(?:e[-+]?\d+)?)"
+    call = PLACE.sub(lambda match: numbering[int(match.group(1))], call)
+    call = re.sub(rf"^{number} \*\* ", lambda m: f"({m[1]}) ** " if m[1] < "0" else m[0], call)
+    for name, bound in (("maximum", "min"), ("minimum", "max")):
+        behind = rf"torch\.{name}\((\{{\d\}}), {number}\)"
+        before = rf"torch\.{name}\({number}, (\{{\d\}})\)"
+        call = re.sub(behind, rf"torch.clamp(\1, {bound}=\2)", call)
+        call = re.sub(before, rf"torch.clamp(\2, {bound}=\1)", call)
+    return call
 
 
 def _drops(node: Node) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 WIDTH: Final = 100
@@ -83,26 +83,29 @@ def spaced(line: str) -> str:
         lowest priority where a bound is more than a name or a number, and ``**`` one of the highest
         where both sides are no more)
     """
-    tree = list(ast.walk(ast.parse(line))) if line.isascii() else []
-    edits: list[tuple[int, int, str]] = []
-    for node in tree:
-        if isinstance(node, ast.Slice):
-            bounds = [bound for bound in (node.lower, node.upper, node.step) if bound is not None]
-            if not all(_is_plain(bound) for bound in bounds) and node.step is None:
-                sides = (_segment(line, bound) for bound in (node.lower, node.upper))
-                edits.append((node.col_offset, node.end_col_offset or 0, " : ".join(sides).strip()))
-        elif (
-            isinstance(node, ast.BinOp)
-            and isinstance(node.op, ast.Pow)
-            and _is_plain(node.left)
-            and _is_plain(node.right)
-        ):
-            text = f"{_segment(line, node.left)}**{_segment(line, node.right)}"
-            edits.append((node.col_offset, node.end_col_offset or 0, text))
-    # From the back, so that what is in front keeps its place.
-    for start, end, text in sorted(edits, reverse=True):
+    while line.isascii():
+        edits = [edit for edit in _edits(line) if line[edit[0] : edit[1]] != edit[2]]
+        if not edits:
+            break
+        # One after the other, the innermost first: what it is part of changes along with it.
+        start, end, text = max(edits, key=lambda edit: (edit[0], -edit[1]))
         line = line[:start] + text + line[end:]
     return line
+
+
+def _edits(line: str) -> Iterator[tuple[int, int, str]]:
+    """Where a statement's slices and powers are, and how they are written."""
+    for node in ast.walk(ast.parse(line)):
+        if isinstance(node, ast.Slice) and node.step is None:
+            bounds = [bound for bound in (node.lower, node.upper) if bound is not None]
+            if not all(map(_is_plain, bounds)):
+                sides = (_segment(line, bound) for bound in (node.lower, node.upper))
+                yield node.col_offset, node.end_col_offset or 0, " : ".join(sides).strip()
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            is_base = isinstance(node.left, ast.Name | ast.Constant)  # a sign needs its brackets
+            if is_base and _is_plain(node.right):
+                text = f"{_segment(line, node.left)}**{_segment(line, node.right)}"
+                yield node.col_offset, node.end_col_offset or 0, text
 
 
 def _segment(line: str, node: ast.expr | None) -> str:
