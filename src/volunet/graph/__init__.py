@@ -1,7 +1,9 @@
 """The operators of a network as data, on `onnx_ir`, and what follows from them without running it.
 
 =================== ==========================================================================
-`onnx_file`         a file → `onnx_ir.Model`, its structure checked (`structure`)
+`onnx_file`         a file → `onnx_ir.Model`, its structure checked (`structure`), known branches
+                    taken (`branches`)
+`netron`            a picture that Netron drew → `onnx_ir.Model`
 `operators`         one module an operator with its four rules, and the table of them all
 `sizes`, `spans`    sizes as numbers or formulas; which input slices output slices need
 `network`           the size of every tensor of a graph

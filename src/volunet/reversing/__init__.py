@@ -6,7 +6,8 @@
 `ordering`         the layers in an order that only depends on the network
 `blocks`           layers → blocks that repeat, and runs of blocks (`grammar`, `repeats`)
 `parameters`       the arguments of each block's class (`scalars`)
-`writing`          the source: blocks (`block_class`), the network (`network_class`), the rest
+`writing`          the source: blocks (`block_class`), the network (`network_items`,
+                   `network_class`), and the rest
 `weights`          the parameters' values under the source's names
 `verification`     the source run beside the file, in a process of its own
 ================== ===========================================================================
