@@ -266,3 +266,15 @@ def test_a_second_answer_that_pytorch_does_not_give_is_named(make_model: Any, re
     message = "(?s)tensor 'places' is no layer's answer.*by an operator's first output"
     with pytest.raises(ReverseError, match=message):
         read(make_model(nodes, {"x": VOLUME}))
+
+
+def test_a_number_that_is_expanded_is_a_full_tensor(make_model: Any, read: Any) -> None:
+    nodes = [node("Shape", "x", "size"), node("Expand", "zero size", "a"), node("Add", "a x", "y")]
+    weights = {"zero": np.array(0.0, np.float32)}
+    filled, added = read(make_model(nodes, {"x": VOLUME}, weights)).layers
+    assert filled.form.call == (
+        "torch.full(({0}.shape[{=0}], {=1}, {0}.shape[{=2}], {0}.shap"
+        "e[{=3}], {0}.shape[{=4}]), {=5})"
+    )
+    assert filled.slots == (0, 2, 2, 3, 4, 0.0)
+    assert added.inputs == (filled.output, "x")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, Final
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ class Constants:
             return True
         value = self._values.get(name)
         return value is not None and not any(
-            _is_input(read) for node in _nodes_of(value) for read in node.inputs
+            _is_input(read) for node in _nodes_of(value) for read in _read(node)
         )
 
     def _uncast(self, name: str) -> str:
@@ -82,7 +83,7 @@ class Constants:
         """Run the nodes that a tensor takes."""
         wanted = self._values.get(name)
         nodes = [] if wanted is None else _nodes_of(wanted)
-        if wanted is None or any(_is_input(value) for node in nodes for value in node.inputs):
+        if wanted is None or any(_is_input(value) for node in nodes for value in _read(node)):
             raise ReverseError(
                 self._network.where,
                 f"the tensor '{name}' is made from the sizes of the input",
@@ -92,12 +93,12 @@ class Constants:
         weights = {
             value.name: value
             for node in nodes
-            for value in node.inputs
+            for value in _read(node)
             if value is not None and value.is_initializer()
         }
         graph = ir.Graph([], [wanted], nodes=[], initializers=[])
         proto = ir.to_proto(graph)
-        proto.node.extend(ir.to_proto(node) for node in nodes)
+        proto.node.extend(_as_proto(node) for node in nodes)
         proto.initializer.extend(
             ir.to_proto(ir.tensor(value.const_value.numpy(), name=key))
             for key, value in weights.items()
@@ -119,6 +120,18 @@ class Constants:
                 "What a network computes with is its input or its weights.",
                 "Export the model again with constants folded.",
             ) from error
+
+
+def _read(node: ir.Node) -> Sequence[ir.Value | None]:
+    """What a node computes with: of a second input that only tells the type, nothing."""
+    return node.inputs[:1] if node.op_type == "CastLike" else node.inputs
+
+
+def _as_proto(node: ir.Node) -> onnx.NodeProto:
+    if node.op_type == "CastLike" and node.inputs[0] is not None:
+        names = [node.inputs[0].name or ""], [node.outputs[0].name or ""]
+        return onnx.helper.make_node("Identity", *names)
+    return ir.to_proto(node)
 
 
 def _is_input(value: ir.Value | None) -> bool:
@@ -143,7 +156,7 @@ def _nodes_of(value: ir.Value) -> list[ir.Node]:
             continue
         seen.add(node)
         stack.append((node, True))
-        stack += [(p, False) for p in _producers(node.inputs)]
+        stack += [(p, False) for p in _producers(_read(node))]
     return order
 
 

@@ -316,11 +316,12 @@ def _siblings(network: Network) -> dict[str, list[str]]:
 def _with_numbers(call: str, numbering: Mapping[int, str]) -> str:
     """A call with its inputs, of which some are numbers.
 
-    A negative base of a power stands in brackets, and a maximum with a number is a clamp: that is
-    how Python and PyTorch take them.
+    A negative base of a power stands in brackets, a maximum with a number is a clamp, and a number
+    of a shape a full tensor: that is how Python and PyTorch take them.
     """
     number = r"(-?[\d.]+(?:e[-+]?\d+)?)"
     call = PLACE.sub(lambda match: numbering[int(match.group(1))], call)
+    call = re.sub(rf"^{number}\.expand\((.*)\)$", r"torch.full((\2), \1)", call)
     call = re.sub(rf"^{number} \*\* ", lambda m: f"({m[1]}) ** " if m[1] < "0" else m[0], call)
     for name, bound in (("maximum", "min"), ("minimum", "max")):
         behind = rf"torch\.{name}\((\{{\d\}}), {number}\)"
