@@ -107,9 +107,6 @@ def main() -> None:
     parser.add_argument("--only", help="names of networks, with commas")
     parser.add_argument("--keep", type=Path, help="keep what the peers made here, and use it again")
     parser.add_argument("--jobs", type=int, default=1, help="files at once: seconds are then more")
-    parser.add_argument(
-        "--once", action="store_true", help="do not run our source again, as the peers' is run"
-    )
     parser.add_argument("--limit", type=float, default=300.0, help="seconds a program has a file")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
@@ -262,8 +259,7 @@ def _measure(row: Row, arguments: argparse.Namespace) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         row.ours = reverse(path, Path(folder) / "network.py", arguments.limit)
-        again = row.ours.lines and not arguments.once
-        row.volunet = run("volunet", Path(folder)) if again else PeerResult()
+        row.volunet = run("volunet", Path(folder)) if row.ours.lines else PeerResult()
     row.onnx2torch, row.pnnx = peer("onnx2torch"), peer("pnnx")
 
 
