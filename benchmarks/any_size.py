@@ -17,16 +17,12 @@ takes about 5 minutes on 2 cores and needs no data.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
-import logging
 import re
 import subprocess
 import sys
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +32,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from quiet import quiet
 from report import markdown_table, publish
 from volunet.errors import EngineError
 from volunet.exporting.convert import convert
@@ -177,7 +174,7 @@ def _exports(network: nn.Module) -> tuple[dict[str, bytes], list[str]]:
     files, refused = {}, []
     for exporter, export in (("dynamo", _export_dynamo), ("older", _export_older)):
         try:
-            with _quiet():
+            with quiet():
                 files[exporter] = export(network)
         except Exception as error:  # noqa: BLE001  (whatever an exporter raises is the result)
             refused.append(f"{exporter}: {_reason(error)}")
@@ -214,19 +211,6 @@ def _export_older(network: nn.Module) -> bytes:
             dynamic_axes={"input": axes, "output": axes},
         )
         return path.read_bytes()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.ERROR)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield
-    logging.disable(logging.NOTSET)
 
 
 def _reason(error: Exception) -> str:

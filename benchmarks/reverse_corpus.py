@@ -23,13 +23,9 @@ takes about 10 minutes on 2 cores and 0.8 GB of disk, and writes ``corpus.json``
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
-import io
 import json
-import logging
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -43,6 +39,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quiet import quiet
 from volunet.nets import UNet3d, build_network, notes_plan
 from volunet.nets.deployed import DeployedNetwork
 from volunet.plan import Normalisation, Plan
@@ -150,7 +147,7 @@ def export_network(
     # Either exporter may write into the module.
     network = copy.deepcopy(network).train(mode == "training")
     names = ["input"] if len(inputs) == 1 else [f"input_{i}" for i in range(len(inputs))]
-    with _quiet():
+    with quiet():
         if exporter == "dynamo":
             open_axes = dict.fromkeys(axes, torch.export.Dim.DYNAMIC)
             torch.onnx.export(
@@ -362,19 +359,6 @@ def _first_line(error: BaseException) -> str:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines)[:150]}"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.ERROR)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield
-    logging.disable(logging.NOTSET)
 
 
 # The networks of papers, at moderate widths; each says what differs from its paper.

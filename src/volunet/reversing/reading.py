@@ -23,9 +23,6 @@ from volunet.reversing.constants import Constants
 from volunet.reversing.layers import PLACE, Layer, LayerForm, Weight, form_of
 from volunet.reversing.sizes_text import Known, write_sizes
 
-GAP: Final = "missing({0})"
-"""The call that stands where an operator is not known (``--partial``)."""
-
 _MOST_NEARBY: Final = 40
 """Tensors whose shapes are tried for a size, the latest first."""
 

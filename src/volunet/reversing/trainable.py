@@ -7,7 +7,6 @@ variance of 1 − ε, so that its root with ε added is 1.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Final
 
@@ -43,11 +42,6 @@ def with_batch_norms(reading: Reading) -> Reading:
     outputs = tuple(renamed.get(name, name) for name in reading.outputs)
     shapes = {**reading.shapes, **{b: reading.shapes.get(a) for a, b in renamed.items()}}
     return replace(reading, layers=tuple(layers), outputs=outputs, shapes=shapes)
-
-
-def count_norms(reading: Reading) -> int:
-    """How many layers are norms."""
-    return Counter(layer.role for layer in reading.layers)["normalisation"]
 
 
 def _norm(layer: Layer) -> Layer:

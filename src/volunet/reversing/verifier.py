@@ -29,7 +29,8 @@ import torch
 from numpy.typing import NDArray
 
 from volunet.graph.onnx_file import read_onnx
-from volunet.reversing.verification import Answer, Comparison, Request
+from volunet.reversing.comparing import Arrays, compare, difference_of, relative_of, without_ties
+from volunet.reversing.verification import Answer, Request
 
 _MODULE: Final = "volunet_verified_source"
 
@@ -44,9 +45,6 @@ _MOST_ROUNDING: Final = 1e-4
 
 Then the source is run in float64: what is left of the difference is the rounding of ONNX Runtime
 alone. A network that computes something else differs in float64 as well."""
-
-_MOST_TIES: Final = 1e-3
-"""Share of whole numbers that may fall the other way where every layer before agrees."""
 
 _SEARCH: Final = "the first layer that differs is not known"
 
@@ -63,8 +61,6 @@ _DTYPES: Final[dict[str, Any]] = {
     "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class Verifier:
@@ -106,9 +102,9 @@ class Verifier:
                 wanted = dict(zip(names, session.run(names, inputs), strict=True))
             with self._doing(f"the source fails at {size}"):
                 answers = _answers(network, inputs)
-            comparison, could_be_ties = _compare(shapes, answers, wanted, request.tolerance)
+            comparison, could_be_ties = compare(shapes, answers, wanted, request.tolerance)
             if request.tolerance < comparison.relative < _MOST_ROUNDING:
-                exact, _ = _compare(shapes, _exact_answers(network, inputs), wanted, inf)
+                exact, _ = compare(shapes, _exact_answers(network, inputs), wanted, inf)
                 if exact.relative <= request.tolerance:
                     comparison = replace(exact, precision="float64")
             self.answer.comparisons.append(comparison)
@@ -121,7 +117,7 @@ class Verifier:
             with self._doing(_SEARCH):
                 agree, layer, differs = self._search(network, inputs)
             if agree and could_be_ties:
-                self.answer.comparisons[-1] = _without_ties(shapes, answers, wanted)
+                self.answer.comparisons[-1] = without_ties(shapes, answers, wanted)
             else:
                 self.answer.layer, self.answer.differs = layer, differs
         return self.answer
@@ -167,10 +163,10 @@ class Verifier:
         compared = [path for path in outputs if layers[path] in wanted]
         self._worst = (0.0, 0.0, "")
         for path in compared:  # in the order in which they ran
-            difference, scale, note = _difference(outputs[path], wanted[layers[path]])
-            if _relative(difference, scale) >= _relative(*self._worst[:2]):
+            difference, scale, note = difference_of(outputs[path], wanted[layers[path]])
+            if relative_of(difference, scale) >= relative_of(*self._worst[:2]):
                 self._worst = (difference, scale, path)
-            if _relative(difference, scale) > self.request.tolerance:
+            if relative_of(difference, scale) > self.request.tolerance:
                 told = note or f"by {difference:.3g}, where its largest number is {scale:.3g}"
                 name = f"{path} (tensor '{layers[path]}')"
                 return False, path, f"the first layer that differs is {name}: {told}"
@@ -273,63 +269,6 @@ def _array(tensor: Any) -> NDArray[Any]:
         raise TypeError(f"an answer is a {type(tensor).__name__}, not a tensor")
     array: NDArray[Any] = tensor.detach().cpu().numpy().copy()
     return array
-
-
-def _compare(
-    shapes: Mapping[str, tuple[int, ...]],
-    answers: list[NDArray[Any]],
-    wanted: Arrays,
-    tolerance: float,
-) -> tuple[Comparison, bool]:
-    """Compare all outputs; also whether only some whole numbers differ, as ties would."""
-    if len(answers) != len(wanted):
-        note = f"the source has {len(answers)} outputs, the file {len(wanted)}"
-        return Comparison(dict(shapes), inf, 0.0, note), False
-    found = []
-    could_be_ties = True
-    for (name, want), got in zip(wanted.items(), answers, strict=True):
-        difference, scale, note = _difference(got, want)
-        told = f"output '{name}': {note}" if note else ""
-        found.append(Comparison(dict(shapes), difference, scale, told))
-        if found[-1].relative > tolerance:
-            is_whole = want.dtype.kind != "f" and not note
-            could_be_ties &= is_whole and float(np.mean(got != want)) <= _MOST_TIES
-    return max(found, key=lambda comparison: comparison.relative), could_be_ties
-
-
-def _without_ties(
-    shapes: Mapping[str, tuple[int, ...]], answers: list[NDArray[Any]], wanted: Arrays
-) -> Comparison:
-    """The comparison with whole numbers that differ left out, and counted."""
-    pairs = list(zip(answers, wanted.values(), strict=True))
-    ties = sum(int(np.sum(got != want)) for got, want in pairs if want.dtype.kind != "f")
-    mended = [want if want.dtype.kind != "f" else got for got, want in pairs]
-    found, _ = _compare(shapes, mended, wanted, tolerance=inf)
-    return replace(found, ties=ties)
-
-
-def _difference(got: NDArray[Any], want: NDArray[Any]) -> tuple[float, float, str]:
-    """Largest absolute difference, largest number wanted, and what differs besides numbers."""
-    a, b = got.astype(np.float64), want.astype(np.float64)
-    finite = np.abs(b[np.isfinite(b)])
-    scale = float(finite.max(initial=0.0))
-    if got.shape != want.shape:
-        return inf, scale, f"shape {_size(got)} in the source, {_size(want)} in the file"
-    if got.dtype != want.dtype:
-        return inf, scale, f"{got.dtype} in the source, {want.dtype} in the file"
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    bad = ~same & ~(np.isfinite(a) & np.isfinite(b))
-    if bad.any():
-        return inf, scale, f"NaN or infinite in only one of the two, {int(bad.sum())} times"
-    return float(np.abs(a[~same] - b[~same]).max(initial=0.0)), scale, ""
-
-
-def _size(array: NDArray[Any]) -> str:
-    return "×".join(map(str, array.shape)) or "of one number"
-
-
-def _relative(difference: float, scale: float) -> float:
-    return Comparison({}, difference, scale).relative
 
 
 def _module_outputs(network: torch.nn.Module, inputs: Arrays, paths: set[str]) -> Arrays:

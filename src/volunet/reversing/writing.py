@@ -59,7 +59,7 @@ def write_source(reading: Reading, weights_name: str, notes: Sequence[str] = ())
     network = NetworkClass(steps, reading.outputs, classes)
     lines = _network_lines(network, reading, classes, layouts)
     body = [line for block in blocks for line in ("", "", *block)] + ["", "", *lines]
-    helpers = _helpers(body, reading)
+    helpers = _helpers(body)
     tail = _tail(network, classes, reading, weights_name)
     text = "\n".join([*helpers, *body, *tail])
     head = _head(text, notes)
@@ -172,7 +172,7 @@ def _input_names(count: int) -> list[str]:
     return ["x", *(f"x{index}" for index in range(2, count + 1))]
 
 
-def _helpers(body: Sequence[str], reading: Reading) -> list[str]:
+def _helpers(body: Sequence[str]) -> list[str]:
     text = "\n".join(body)
     lines: list[str] = []
     for name, helper in _HELPERS.items():
