@@ -9,7 +9,7 @@ prediction nor a foreign runtime needs anything but that one file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -38,6 +38,10 @@ ActivationName = Literal["relu", "leaky_relu", "elu", "gelu"]
 OutputActivation = Literal["none", "relu", "sigmoid", "softmax"]
 Answer = Literal["logits", "probabilities", "labels"]
 NormalisationKind = Literal["none", "zscore", "clip_zscore"]
+Augmentation = Literal["none", "light", "moderate", "strong"]
+
+
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class _Frozen(BaseModel):
@@ -85,13 +89,31 @@ class NetworkPlan(_Frozen):
     activation: ActivationName = "relu"
     output_activation: OutputActivation = "none"
     residual: bool = False
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    dropout: Probability | tuple[Probability, ...] = 0.0
     deep_supervision: bool = False
 
     @property
     def gives_probabilities(self) -> bool:
         """Whether the network answers probabilities itself, so that no softmax may follow."""
         return self.output_activation in ("softmax", "sigmoid")
+
+
+class Regularisation(_Frozen):
+    """The measures against overfitting that are not layers; dropout and norms are the network's.
+
+    Attributes:
+        l1: Weight of the sum of the absolute weights in the loss; norms and biases are left out.
+        l2: Decoupled weight decay, a step's share being learning rate · l2; norms and biases are
+            left out.
+        augmentation: How much training patches are changed at random; chosen by the number of
+            cases where nobody says.
+        patience: Validations without a better Dice after which a fit ends; 0: never.
+    """
+
+    l1: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    l2: float = Field(default=1e-2, ge=0.0, allow_inf_nan=False)
+    augmentation: Augmentation = "moderate"
+    patience: int = Field(default=0, ge=0)
 
 
 class Fingerprint(_Frozen):
@@ -137,7 +159,10 @@ class Plan(_Frozen):
         patch_size: Size of training patches in voxels, (D, H, W).
         batch_size: Patches in a training batch.
         mirror_axes: Axes of (D, H, W) along which augmentation may mirror a patch.
+        regularisation: The measures against overfitting.
         network: The network's arguments.
+        members: Networks of these arguments whose probabilities are averaged (bagging); 1: one
+            network alone.
         fingerprint: The numbers that the rules started from; None for a plan given by hand.
     """
 
@@ -155,7 +180,9 @@ class Plan(_Frozen):
     patch_size: Size3
     batch_size: int = Field(ge=1)
     mirror_axes: tuple[int, ...] = ()
+    regularisation: Regularisation = Regularisation()
     network: NetworkPlan | None
+    members: int = Field(default=1, ge=1)
     fingerprint: Fingerprint | None = None
 
     @model_validator(mode="after")

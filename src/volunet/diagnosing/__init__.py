@@ -1,0 +1,1 @@
+"""What is wrong with a data set or a run, measured: the package of ``volunet doctor``."""
