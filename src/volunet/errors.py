@@ -60,6 +60,12 @@ class ConfigError(VolunetError, ValueError):
     """A flag, a plan or a run folder that does not fit."""
 
 
+class TrainingError(VolunetError, RuntimeError):
+    """A fit that cannot go on: its numbers are none, its time is over before it, a process died."""
+
+    exit_status = 1
+
+
 class OutputError(VolunetError, OSError):
     """A place that results cannot be written to."""
 

@@ -39,6 +39,16 @@ OutputActivation = Literal["none", "relu", "sigmoid", "softmax"]
 Answer = Literal["logits", "probabilities", "labels"]
 NormalisationKind = Literal["none", "zscore", "clip_zscore"]
 Augmentation = Literal["none", "light", "moderate", "strong"]
+LossName = Literal[
+    "dice_cross_entropy",
+    "cross_entropy",
+    "dice",
+    "focal",
+    "tversky",
+    "boundary",
+    "squared_error",
+    "l1",
+]
 
 
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -103,8 +113,8 @@ class Regularisation(_Frozen):
 
     Attributes:
         l1: Weight of the sum of the absolute weights in the loss; norms and biases are left out.
-        l2: Decoupled weight decay, a step's share being learning rate · l2; norms and biases are
-            left out.
+        l2: The optimizer's weight decay (decoupled in AdamW: a step takes learning rate · l2 of each
+            weight away); norms and biases are left out.
         augmentation: How much training patches are changed at random; chosen by the number of
             cases where nobody says.
         patience: Validations without a better Dice after which a fit ends; 0: never.

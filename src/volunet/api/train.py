@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from volunet.datasets.cases import Case, DataSet
-from volunet.datasets.check import check_dataset
-from volunet.datasets.fingerprint import take_fingerprint
 from volunet.datasets.layouts import read_dataset
-from volunet.datasets.rules import plan_from_fingerprint
-from volunet.datasets.splits import Fold, find_splits, split_cases
-from volunet.errors import ConfigError
 from volunet.extras import check_train_extra
-from volunet.plan import Plan, Size3, Triple
+from volunet.plan import Augmentation, LossName, NormName, Plan, Size3, Triple
 from volunet.volumes import check_output_folder
 
 if TYPE_CHECKING:
-    from volunet.training.config import Optimizer
-    from volunet.training.run_folder import Run
-
-_log = logging.getLogger(__name__)
+    from volunet.training.config import Optimizer, Precision
 
 Progress = Callable[[str, float, dict[str, float]], None]
 """Told what is being done, how much of it is done (0…1), and the newest figures."""
-
-MAX_DEFAULT_FOLDS = 5
-"""Folds where the user names none: a fifth of the cases validates."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +29,11 @@ class TrainingResult:
     Attributes:
         run: The run folder.
         plan: The plan.
-        steps: Optimizer steps.
-        best_dice: Best validation Dice, the mean over the foreground classes; NaN without
-            validation.
-        elapsed_s: Seconds of fitting.
+        steps: Optimizer steps, of all networks.
+        best_dice: Best validation Dice, the mean over the foreground classes and over the networks;
+            NaN without validation.
+        elapsed_s: Seconds in all: reading, preparing, fitting and validating.
+        waiting_share: Share of the fit's time that steps waited for patches.
         interrupted: Whether Ctrl-C ended it before its budget.
     """
 
@@ -53,6 +42,7 @@ class TrainingResult:
     steps: int
     best_dice: float
     elapsed_s: float
+    waiting_share: float
     interrupted: bool
 
 
@@ -66,11 +56,18 @@ def train(
     preset: str = "auto",
     features: Sequence[int] | None = None,
     patch_size: Size3 | None = None,
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     spacing_mm: Triple | None = None,
+    loss: LossName = "dice_cross_entropy",
+    norm: NormName | None = None,
+    dropout: float | Sequence[float] = 0.0,
+    l1: float = 0.0,
+    l2: float | None = None,
+    augmentation: Augmentation | None = None,
+    patience: int = 0,
     optimizer: Optimizer = "adamw",
     learning_rate: float | None = None,
-    patience: int = 0,
+    precision: Precision | None = None,
     workers: int = 1,
     seed: int = 0,
     skip_bad: bool = False,
@@ -79,21 +76,34 @@ def train(
 ) -> TrainingResult:
     """Train a network on labelled scans.
 
+    Started by `torchrun` in several processes, these train one network together.
+
     Args:
         dataset: A folder in the layout of MSD or nnU-Net, or a CSV with image and label columns.
         output: The run folder; new or empty, but for `resume`.
-        minutes: Wall-clock budget of the fit.
+        minutes: Wall-clock budget of everything: reading, preparing, fitting and validating.
         epochs: Budget in epochs instead.
-        fold: ``K/N`` validates on fold K of N, ``all`` trains on every case; 1/5 where not given,
-            or fewer folds where there are fewer cases.
+        fold: ``K/N`` validates on fold K of N; ``all`` or ``all/N`` trains a network a fold, whose
+            probabilities are averaged (bagging); ``none`` trains on every case. 1/5 where not
+            given, or fewer folds where there are fewer cases.
         preset: ``auto`` follows the data set, ``notes`` is the notes' network.
-        features: Channels of each level, top down, instead of the preset's.
+        features: Channels of each level, top down, instead of those that fit the time.
         patch_size: Size of training patches in voxels, (D, H, W), instead of the rule's.
-        batch_size: Patches in a batch, instead of the rule's.
+        batch_size: Patches in a batch, instead of the rule's; ``auto``: by the gradient noise scale
+            and the memory.
         spacing_mm: Spacing of the model's grid in mm, (D, H, W), instead of the median.
+        loss: Name of the loss, see `volunet.training.losses`.
+        norm: Norm layers, instead of the preset's.
+        dropout: Probability with which a block's channels are dropped: one number, or one a level,
+            top down.
+        l1: Weight of the sum of the absolute weights in the loss.
+        l2: Weight decay; None: 0.01.
+        augmentation: Its strength; None: by the number of cases.
+        patience: Validations without a better Dice after which the fit stops; 0: never.
         optimizer: ``adamw`` or ``sgd``.
         learning_rate: Highest of the schedule, instead of the optimizer's own.
-        patience: Validations without a better Dice after which the fit stops; 0: never.
+        precision: ``float32`` or ``bfloat16`` for activations; None: the quicker on this machine,
+            measured, with a budget of minutes; else float32.
         workers: Processes that prepare patches.
         seed: Seed of weights, patches and augmentation.
         skip_bad: Leave out cases that fail their check, instead of stopping.
@@ -104,105 +114,76 @@ def train(
         DatasetError: The data set cannot be read, or cases fail their check (all named together).
         OutputError: The run folder is not empty.
         ConfigError: A flag does not fit, or there is nothing to resume.
+        TrainingError: The loss is not finite any more, a worker was ended, or reading took the
+            time.
     """
+    begun = time.monotonic()
     check_train_extra("train")
-    from volunet.datasets.cache import prepare_cases
+    from volunet.training.bagging import fit_run
     from volunet.training.config import TrainingConfig
-    from volunet.training.fit import fit
-    from volunet.training.run_folder import CACHE_FOLDER, Run, read_run, write_run
-
-    def counted(stage: str) -> Callable[[int, int], None] | None:
-        return partial(_tell, progress, stage) if progress else None
+    from volunet.training.processes import joined_processes, process_rank, wait_for_all
+    from volunet.training.run_folder import read_run
+    from volunet.training.start import Wishes, prepare_run, start_run
 
     output = Path(output)
     found = read_dataset(dataset)
-    if resume:
+
+    def counted(stage: str, done: int, total: int) -> None:
+        if progress:
+            progress(stage, done / total, {})
+
+    with joined_processes():
+        if process_rank() == 0 and not resume:
+            config = TrainingConfig(
+                minutes=minutes,
+                epochs=epochs,
+                optimizer=optimizer,
+                learning_rate=learning_rate,
+                loss=loss,
+                precision=precision or "float32",
+                workers=workers,
+                seed=seed,
+            )
+            check_output_folder(output)
+            wishes = Wishes(
+                fold=fold,
+                batch_size=batch_size,
+                precision=precision,
+                plan={
+                    "preset": preset,
+                    "features": tuple(features) if features else None,
+                    "patch_size": patch_size,
+                    "spacing_mm": spacing_mm,
+                    "norm": norm,
+                    "dropout": dropout if isinstance(dropout, (int, float)) else tuple(dropout),
+                    "l1": l1,
+                    "l2": l2,
+                    "augmentation": augmentation,
+                    "patience": patience,
+                },
+            )
+            start_run(
+                found, output, config, wishes, begun=begun, skip_bad=skip_bad, counted=counted
+            )
+        wait_for_all()
         run = read_run(output)
-        if minutes is not None or epochs is not None:
-            config = dataclasses.replace(run.config, minutes=minutes, epochs=epochs)
-            run = dataclasses.replace(run, config=config)
-    else:
-        config = TrainingConfig(
-            minutes=minutes,
-            epochs=epochs,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            patience=patience,
-            workers=workers,
-            seed=seed,
-        )
-        if fold is not None:
-            Fold.parse(fold)  # a wrong one shows before all cases are read
-        check_output_folder(output)
-        found = check_dataset(found, skip_bad=skip_bad, progress=counted("check the cases"))
-        # Cases that were left out make fewer folds.
-        config = dataclasses.replace(config, fold=fold or _default_fold(found))
-        training, validation = split_cases(found.cases, Fold.parse(config.fold), find_splits(found))
-        plan = plan_from_fingerprint(
+        if resume and (minutes is not None or epochs is not None):
+            changed = dataclasses.replace(run.config, minutes=minutes, epochs=epochs)
+            run = dataclasses.replace(run, config=changed)
+        result = fit_run(
+            run,
             found,
-            take_fingerprint(found, progress=counted("measure the cases")),
-            preset=preset,
-            features=tuple(features) if features else None,
-            patch_size=patch_size,
-            batch_size=batch_size,
-            spacing_mm=spacing_mm,
+            lambda names: prepare_run(found, run, names, counted),
+            begun=begun,
+            resume=resume,
+            report=partial(progress, "train") if progress else None,
         )
-        run = Run(
-            folder=output,
-            plan=plan,
-            config=config,
-            dataset=str(Path(dataset).resolve()),
-            training=tuple(case.name for case in training),
-            validation=tuple(case.name for case in validation),
-        )
-        write_run(run)
-    prepare = partial(
-        prepare_cases,
-        dataset=found,
-        plan=run.plan,
-        folder=output / CACHE_FOLDER,
-        progress=counted("prepare the cases"),
-    )
-    result = fit(
-        run,
-        prepare(_named(found, run.training, run)),
-        prepare(_named(found, run.validation, run)),
-        resume=resume,
-        report=partial(progress, "train") if progress else None,
-    )
     return TrainingResult(
         run=output,
         plan=run.plan,
         steps=result.steps,
         best_dice=result.best_dice,
         elapsed_s=result.elapsed_s,
+        waiting_share=result.waiting_share,
         interrupted=result.interrupted,
     )
-
-
-def _tell(progress: Progress, stage: str, done: int, total: int) -> None:
-    progress(stage, done / total, {})
-
-
-def _default_fold(dataset: DataSet) -> str:
-    folds = min(MAX_DEFAULT_FOLDS, len(dataset.cases))
-    if folds < 2:
-        _log.warning("%s: one case, which trains; nothing validates.", dataset.name)
-        return "all"
-    if folds < MAX_DEFAULT_FOLDS:
-        _log.warning("%s: %d cases, so fold 1 of %d validates.", dataset.name, folds, folds)
-    return f"1/{folds}"
-
-
-def _named(dataset: DataSet, names: Sequence[str], run: Run) -> list[Case]:
-    cases = {case.name: case for case in dataset.cases}
-    missing = [name for name in names if name not in cases]
-    if missing:
-        raise ConfigError(
-            run.folder,
-            f"the run was started with {len(missing)} cases that {dataset.root} does not have, "
-            f"the first {missing[0]}",
-            f"A run goes on with the cases that it was started with, from {run.dataset}.",
-            "Give that data set, or train anew.",
-        )
-    return [cases[name] for name in names]

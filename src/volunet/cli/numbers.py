@@ -28,6 +28,25 @@ def read_numbers(flag: str, text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def read_decimals(flag: str, text: str) -> tuple[float, ...] | float:
+    """One number, or several that are separated by commas; which are allowed is not said here.
+
+    Raises:
+        ConfigError: The text is something else.
+
+    Example:
+        >>> read_decimals("--dropout", "0.2"), read_decimals("--dropout", "0,0.1")
+        (0.2, (0.0, 0.1))
+    """
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            flag, repr(text), "Numbers, separated by commas.", "For instance 0.2 or 0,0.1,0.2."
+        ) from error
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
 def read_size(flag: str, text: str) -> Size3:
     """A size in voxels, (D, H, W); one number stands for all axes.
 

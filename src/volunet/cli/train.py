@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from volunet.cli.numbers import read_numbers, read_size, read_spacing
+from volunet.cli.numbers import read_decimals, read_numbers, read_size, read_spacing
 from volunet.cli.progress import show_progress
+from volunet.plan import Augmentation, LossName, NormName
 
 
 def train(
@@ -20,7 +21,11 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Budget in minutes.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Budget in epochs instead.")] = None,
     fold: Annotated[
-        str | None, typer.Option(help="K/N validates on fold K of N; all on none. Default 1/5.")
+        str | None,
+        typer.Option(
+            help="K/N validates on fold K of N; all trains a network a fold and averages them; "
+            "none trains on every case. Default 1/5."
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(help="auto or notes.")] = "auto",
     features: Annotated[
@@ -29,9 +34,22 @@ def train(
     patch_size: Annotated[
         str | None, typer.Option(help="Training patches, DxHxW voxels, such as 64x96x96.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Patches in a batch.")] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(help="Patches in a batch, or auto.", metavar="N|auto")
+    ] = None,
     spacing_mm: Annotated[
         str | None, typer.Option(help="Voxels of the model's grid, D,H,W in mm.")
+    ] = None,
+    loss: Annotated[LossName, typer.Option(help="The loss.")] = "dice_cross_entropy",
+    norm: Annotated[NormName | None, typer.Option(help="Norm layers; default batch.")] = None,
+    dropout: Annotated[
+        str, typer.Option(help="Dropped channels, 0…1: one number, or one a level: 0,0,0.1,0.2.")
+    ] = "0",
+    l1: Annotated[float, typer.Option(help="Weight of the absolute weights in the loss.")] = 0.0,
+    l2: Annotated[float | None, typer.Option(help="Weight decay; default 0.01.")] = None,
+    augmentation: Annotated[
+        Augmentation | None,
+        typer.Option(help="How much patches are changed; default by the number of cases."),
     ] = None,
     optimizer: Annotated[Literal["adamw", "sgd"], typer.Option(help="The optimizer.")] = "adamw",
     learning_rate: Annotated[
@@ -40,6 +58,10 @@ def train(
     patience: Annotated[
         int, typer.Option(help="Validations without gain that end the fit; 0: never.")
     ] = 0,
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        typer.Option(help="Of activations; default the quicker, measured."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare patches.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     skip_bad: Annotated[
@@ -64,21 +86,42 @@ def train(
             preset=preset,
             features=None if features is None else read_numbers("--features", features),
             patch_size=None if patch_size is None else read_size("--patch-size", patch_size),
-            batch_size=batch_size,
+            batch_size=_read_batch_size(batch_size),
             spacing_mm=None if spacing_mm is None else read_spacing("--spacing-mm", spacing_mm),
+            loss=loss,
+            norm=norm,
+            dropout=read_decimals("--dropout", dropout),
+            l1=l1,
+            l2=l2,
+            augmentation=augmentation,
             optimizer=optimizer,
             learning_rate=learning_rate,
             patience=patience,
+            precision=precision,
             workers=workers,
             seed=seed,
             skip_bad=skip_bad,
             resume=resume,
             progress=show,
         )
+    from volunet.training.processes import process_rank  # PyTorch is there by now
+
+    if process_rank():
+        return
     dice = "" if math.isnan(result.best_dice) else f", validation Dice {result.best_dice:.3f}"
     ended = "interrupted after" if result.interrupted else "done,"
     typer.echo(
-        f"{output}: {ended} {result.steps} steps in {result.elapsed_s / 60:.1f} minutes{dice}."
+        f"{output}: {ended} {result.steps} steps in {result.elapsed_s / 60:.1f} minutes{dice}; "
+        f"steps waited for patches {result.waiting_share:.0%} of the time."
     )
     if result.interrupted:
         typer.echo(f"Go on with: volunet train {dataset} -o {output} --resume")
+
+
+def _read_batch_size(text: str | None) -> int | Literal["auto"] | None:
+    if text is None or text == "auto":
+        return None if text is None else "auto"
+    numbers = read_numbers("--batch-size", text)
+    if len(numbers) != 1:
+        raise typer.BadParameter(f"--batch-size {text}: one number, or auto")
+    return numbers[0]

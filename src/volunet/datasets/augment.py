@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -17,13 +20,44 @@ from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-from volunet.plan import Plan
+from volunet.plan import Augmentation, Plan
 
-ROTATION_RAD: Final = np.deg2rad(15.0)
-"""Largest rotation about each axis: patients lie about as straight as that."""
 
-SCALING: Final = (0.85, 1.2)
-"""Zoom: adults of one kind of scan differ by about as much."""
+@dataclass(frozen=True)
+class Strength:
+    """How much a training patch is changed.
+
+    Attributes:
+        spatial: Probability of a rotation, and of a zoom.
+        rotation_rad: Largest rotation about each axis.
+        scaling: Smallest and largest zoom.
+        elastic: Probability of an elastic deformation.
+        intensity: What the probability of each intensity transform is multiplied by.
+        contrast: Smallest and largest factor of brightness and of contrast.
+        gamma: Smallest and largest exponent.
+    """
+
+    spatial: float
+    rotation_rad: float
+    scaling: tuple[float, float]
+    elastic: float
+    intensity: float
+    contrast: tuple[float, float]
+    gamma: tuple[float, float]
+
+
+STRENGTHS: Final[Mapping[Augmentation, Strength]] = MappingProxyType(
+    {
+        # Patients lie straight within 15 degrees, and adults of one kind of scan differ in size by
+        # about as much as the middle row's zoom. Few cases need more than what is likely: the
+        # network must not know them by heart. Many bring their own variety.
+        "light": Strength(0.2, np.deg2rad(10.0), (0.9, 1.1), 0.0, 0.5, (0.85, 1.15), (0.8, 1.25)),
+        "moderate": Strength(
+            0.4, np.deg2rad(15.0), (0.85, 1.2), 0.0, 1.0, (0.75, 1.25), (0.7, 1.5)
+        ),
+        "strong": Strength(0.6, np.deg2rad(25.0), (0.75, 1.3), 0.2, 1.5, (0.65, 1.4), (0.6, 1.8)),
+    }
+)
 
 BLUR_SIGMA: Final = (0.5, 1.0)
 """Standard deviation of the blur in voxels."""
@@ -33,58 +67,60 @@ LARGEST_BLUR_RADIUS: Final = 3
 border, which takes axes that are longer. Thinner patches, such as single slices, go without."""
 
 
-def make_augmentation(plan: Plan) -> BasicTransform:
+def make_augmentation(plan: Plan) -> BasicTransform | None:
     """The random changes that a training patch goes through.
 
-    Rotation and zoom, mirroring along the plan's axes, noise, blur, brightness, contrast, gamma and
-    a lower resolution, each with a probability of its own.
+    Rotation, zoom and, if strong, elastic deformation, mirroring along the plan's axes, noise,
+    blur, brightness, contrast, gamma and a lower resolution, each with a probability of its own.
 
     Args:
-        plan: Says the patch's size and the axes to mirror.
+        plan: Says the patch's size, the axes to mirror and the strength.
 
     Returns:
         A transform; called with ``image`` (C, D, H, W) float32 and ``segmentation`` (1, D, H, W)
         int16, at least as large as the patch, it answers a dictionary of both in the patch's size.
-        It draws from the global generators of NumPy and PyTorch.
+        It draws from the global generators of NumPy and PyTorch. None: patches stay as they are.
     """
+    if plan.regularisation.augmentation == "none":
+        return None
+    strength = STRENGTHS[plan.regularisation.augmentation]
     transforms: list[BasicTransform] = [
         SpatialTransform(
             plan.patch_size,
             patch_center_dist_from_border=0,
             random_crop=False,
-            p_rotation=0.4,
-            rotation=(-ROTATION_RAD, ROTATION_RAD),
-            p_scaling=0.4,
-            scaling=SCALING,
+            p_elastic_deform=strength.elastic,
+            elastic_deform_scale=(0.1, 0.3),
+            elastic_deform_magnitude=(1.0, 3.0),
+            p_rotation=strength.spatial,
+            rotation=(-strength.rotation_rad, strength.rotation_rad),
+            p_scaling=strength.spatial,
+            scaling=strength.scaling,
             p_synchronize_scaling_across_axes=0.7,
-            mode_seg="nearest",
+            # Of interpolated class shares the largest wins: the nearest label alone would move each
+            # border by up to half a voxel, at random, and the network would learn to blur it.
+            mode_seg="bilinear",
             padding_mode_image="border",
         )
     ]
     if plan.mirror_axes:
         transforms.append(MirrorTransform(allowed_axes=plan.mirror_axes))
-    transforms.append(
-        RandomTransform(GaussianNoiseTransform((0.0, 0.05), synchronize_channels=False), 0.15)
-    )
-    if min(plan.patch_size) > LARGEST_BLUR_RADIUS:
-        blur = GaussianBlurTransform(BLUR_SIGMA, synchronize_channels=True)
-        transforms.append(RandomTransform(blur, 0.1))
-    transforms += [
-        RandomTransform(
-            MultiplicativeBrightnessTransform((0.75, 1.25), synchronize_channels=False), 0.2
+    intensity: list[tuple[BasicTransform, float]] = [
+        (GaussianNoiseTransform((0.0, 0.05), synchronize_channels=False), 0.15),
+        (MultiplicativeBrightnessTransform(strength.contrast, synchronize_channels=False), 0.2),
+        (
+            ContrastTransform(strength.contrast, preserve_range=True, synchronize_channels=False),
+            0.2,
         ),
-        RandomTransform(
-            ContrastTransform((0.75, 1.25), preserve_range=True, synchronize_channels=False), 0.2
-        ),
-        RandomTransform(
+        (
             SimulateLowResolutionTransform(
                 (0.5, 1.0), synchronize_channels=True, synchronize_axes=False, ignore_axes=()
             ),
             0.1,
         ),
-        RandomTransform(
+        (
             GammaTransform(
-                (0.7, 1.5),
+                strength.gamma,
                 p_invert_image=0.0,
                 synchronize_channels=False,
                 p_per_channel=1.0,
@@ -92,5 +128,12 @@ def make_augmentation(plan: Plan) -> BasicTransform:
             ),
             0.2,
         ),
+    ]
+    if min(plan.patch_size) > LARGEST_BLUR_RADIUS:
+        blur = GaussianBlurTransform(BLUR_SIGMA, synchronize_channels=True)
+        intensity.insert(1, (blur, 0.1))
+    transforms += [
+        RandomTransform(transform, strength.intensity * probability)
+        for transform, probability in intensity
     ]
     return ComposeTransforms(transforms)

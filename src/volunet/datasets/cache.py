@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
@@ -37,17 +37,31 @@ class PreparedCase:
 
     def image(self) -> NDArray[np.float32]:
         """Normalised intensities, (C, D, H, W), memory-mapped."""
-        array: NDArray[np.float32] = np.load(self.folder / f"{self.name}.image.npy", mmap_mode="r")
+        array: NDArray[np.float32] = self._load("image", mmap_mode="r")
         return array
 
     def label(self) -> NDArray[np.uint8]:
         """Class indices, (D, H, W), memory-mapped."""
-        array: NDArray[np.uint8] = np.load(self.folder / f"{self.name}.label.npy", mmap_mode="r")
+        array: NDArray[np.uint8] = self._load("label", mmap_mode="r")
         return array
 
     def voxels(self) -> NDArray[np.int32]:
         """A sample of foreground voxels, (N, 4): class, then index along D, H, W."""
-        array: NDArray[np.int32] = np.load(self.folder / f"{self.name}.voxels.npy")
+        array: NDArray[np.int32] = self._load("voxels", mmap_mode=None)
+        return array
+
+    def _load(self, part: str, mmap_mode: Literal["r"] | None) -> NDArray[Any]:
+        file = self.folder / f"{self.name}.{part}.npy"
+        try:
+            array: NDArray[Any] = np.load(file, mmap_mode=mmap_mode)
+        except (ValueError, EOFError, OSError) as error:
+            raise DatasetError(
+                file,
+                f"case {self.name}'s prepared array cannot be read "
+                f"({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+                "It is as volunet wrote it.",
+                "Delete it; volunet train --resume makes it again.",
+            ) from error
         return array
 
     @property

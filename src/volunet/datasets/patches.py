@@ -40,22 +40,23 @@ class TrainingPatches(Dataset[Patch]):
         cases: Cases on the model's grid.
         plan: Says the patch's size and the augmentation.
         seed: Seed of all the patches.
-        augment: Whether to augment; else a patch is only cut out.
     """
 
-    def __init__(
-        self, cases: Sequence[PreparedCase], plan: Plan, seed: int, *, augment: bool = True
-    ) -> None:
+    def __init__(self, cases: Sequence[PreparedCase], plan: Plan, seed: int) -> None:
         self._cases = list(cases)
         self._plan = plan
         self._seed = seed
-        self._augmentation: BasicTransform | None = make_augmentation(plan) if augment else None
+        self._augmentation = make_augmentation(plan)
 
     def __len__(self) -> int:
         return len(self._cases)
 
     def __getitem__(self, index: int) -> Patch:
-        """Patch number `index`, which may be any number from 0 up."""
+        """Patch number `index`, which may be any number from 0 up.
+
+        Raises:
+            DatasetError: The prepared case cannot be read.
+        """
         rng = np.random.default_rng((self._seed, index))
         # Every case once in each round, in an order that each round draws anew.
         turn, place = divmod(index, len(self._cases))
@@ -118,22 +119,26 @@ class ConsecutiveSampler(Sampler[int]):
     `num_samples`.
 
     Args:
-        num_samples: Patches an epoch.
+        num_samples: Patches an epoch, of all processes together.
+        process: Number of this process, from 0.
+        num_processes: Processes that share the patches; a divisor of `num_samples`.
     """
 
-    def __init__(self, num_samples: int) -> None:
+    def __init__(self, num_samples: int, process: int = 0, num_processes: int = 1) -> None:
         self.num_samples = num_samples
+        self.process = process
+        self.num_processes = num_processes
         self.next_index = 0
 
     def __len__(self) -> int:
-        return self.num_samples
+        return self.num_samples // self.num_processes
 
     def __iter__(self) -> Iterator[int]:
         # A generator, as nothing may count before the first number is asked for: a loader with
         # workers makes two iterators and uses one.
         start = self.next_index
         self.next_index = (start // self.num_samples + 1) * self.num_samples
-        yield from range(start, self.next_index)
+        yield from range(start + self.process, self.next_index, self.num_processes)
 
 
 def cut_patch(

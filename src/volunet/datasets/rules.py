@@ -5,6 +5,7 @@ A number that the caller gives replaces the rule's.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +14,17 @@ from typing import Final
 
 from volunet.datasets.cases import DataSet
 from volunet.datasets.colours import choose_colours
-from volunet.datasets.levels import Levels, cap_size, plan_levels, plan_patch
+from volunet.datasets.levels import PATCH_VOXELS, Levels, cap_size, plan_levels, plan_patch
 from volunet.errors import ConfigError
 from volunet.plan import (
     ActivationName,
+    Augmentation,
     Fingerprint,
     NetworkPlan,
     Normalisation,
     NormName,
     Plan,
+    Regularisation,
     Size3,
     Triple,
     Upsampling,
@@ -35,6 +38,15 @@ BATCH_SIZE: Final = 2
 
 MAX_FEATURES: Final = 320
 """Where doubling stops: weights grow with the square, and the lowest levels hold few voxels."""
+
+WIDTH: Final = 16
+"""Channels of the top level where no time says how many."""
+
+FEW_CASES: Final = 30
+"""Below it, cases are changed strongly: seen a thousand times each, they are known by heart."""
+
+MANY_CASES: Final = 1000
+"""From it on, cases are changed lightly: within a budget of hours each is seen a few times."""
 
 CT_WINDOW: Final = (-200.0, 300.0)
 """HU that a CT network sees at the least: fat, water, muscle, the borders to air and to bone."""
@@ -78,9 +90,18 @@ def plan_from_fingerprint(
     *,
     preset: str = "auto",
     features: tuple[int, ...] | None = None,
+    width: int = WIDTH,
     patch_size: Size3 | None = None,
+    patch_share: float = 1.0,
     batch_size: int | None = None,
     spacing_mm: Triple | None = None,
+    norm: NormName | None = None,
+    dropout: float | tuple[float, ...] = 0.0,
+    l1: float = 0.0,
+    l2: float | None = None,
+    augmentation: Augmentation | None = None,
+    patience: int = 0,
+    members: int = 1,
 ) -> Plan:
     """Plan the training of a segmentation network.
 
@@ -89,12 +110,21 @@ def plan_from_fingerprint(
         fingerprint: Its numbers, taken in `ORIENTATION`.
         preset: A key of `PRESETS`.
         features: Channels of each level, top down, the lowest included; instead of the rule's.
+        width: Channels of the top level where no features are given; see `choose_features`.
         patch_size: Size of training patches in voxels, (D, H, W); instead of the rule's.
+        patch_share: Share of `levels.PATCH_VOXELS` that a patch may have, where none is given.
         batch_size: Patches in a batch; instead of `BATCH_SIZE`.
         spacing_mm: Spacing of the model's grid in mm, (D, H, W); instead of the median.
+        norm: Norm layers; instead of the preset's.
+        dropout: Probability with which a block's channels are dropped; a number, or one a level.
+        l1: See `Regularisation.l1`.
+        l2: See `Regularisation.l2`; its default where not given.
+        augmentation: Its strength; instead of `choose_augmentation`.
+        patience: See `Regularisation.patience`.
+        members: Networks whose answers are averaged.
 
     Raises:
-        ConfigError: The preset is unknown, or a number that was given is not positive.
+        ConfigError: The preset is unknown, or a number that was given is out of its range.
     """
     if preset not in PRESETS:
         raise ConfigError(
@@ -104,11 +134,16 @@ def plan_from_fingerprint(
     _check_positive("patch_size", patch_size)
     _check_positive("batch_size", None if batch_size is None else (batch_size,))
     _check_positive("spacing_mm", spacing_mm)
+    for name, value in (("l1", l1), ("l2", l2), ("patience", patience)):
+        _check_range(name, value, math.inf)
+    for probability in (dropout,) if isinstance(dropout, (int, float)) else dropout:
+        _check_range("dropout", probability, 1.0)
     family = PRESETS[preset]
     features = features or family.features
     spacing_mm = spacing_mm or choose_spacing(fingerprint)
     # Levels follow the patch: training shows the network nothing larger.
-    size = patch_size or cap_size(size_on_grid(fingerprint, spacing_mm))
+    largest = round(patch_share * PATCH_VOXELS)
+    size = patch_size or cap_size(size_on_grid(fingerprint, spacing_mm), largest)
     levels = choose_levels(family, size, spacing_mm, None if features is None else len(features))
     is_plain = all(kernel == (3, 3, 3) for kernel in levels.kernels) and all(
         stride == (2, 2, 2) for stride in levels.strides
@@ -126,20 +161,28 @@ def plan_from_fingerprint(
         classes=tuple(dataset.labels.values()),
         label_values=tuple(dataset.labels),
         colours=choose_colours(num_classes),
-        patch_size=patch_size or plan_patch(size, levels.total_stride),
+        patch_size=patch_size or plan_patch(size, levels.total_stride, largest),
         batch_size=batch_size or BATCH_SIZE,
         mirror_axes=choose_mirror_axes(tuple(dataset.labels.values())),
         network=NetworkPlan(
             in_channels=len(dataset.channels),
             out_channels=num_classes,
-            features=features or choose_features(len(levels.kernels)),
+            features=features or choose_features(len(levels.kernels), width),
             kernels=None if is_plain else levels.kernels,
             strides=None if is_plain else levels.strides,
             upsampling=family.upsampling,
-            norm=family.norm,
+            norm=norm or family.norm,
             activation=family.activation,
             output_activation="none",
+            dropout=dropout,
         ),
+        regularisation=Regularisation(
+            l1=l1,
+            l2=Regularisation().l2 if l2 is None else l2,
+            augmentation=augmentation or choose_augmentation(fingerprint.num_cases),
+            patience=patience,
+        ),
+        members=members,
         fingerprint=fingerprint,
     )
 
@@ -193,12 +236,24 @@ def choose_levels(family: Preset, size: Size3, spacing_mm: Triple, count: int | 
     return Levels(((3, 3, 3),) * depth, ((2, 2, 2),) * (depth - 1))
 
 
-def choose_features(count: int) -> tuple[int, ...]:
-    """16 channels, doubled on each level, at most `MAX_FEATURES`.
+def choose_features(count: int, width: int = WIDTH) -> tuple[int, ...]:
+    """`width` channels, doubled on each level, at most `MAX_FEATURES`.
 
     Halving three axes leaves an eighth of the voxels, so that doubled channels still cost half.
     """
-    return tuple(min(16 * 2**level, MAX_FEATURES) for level in range(count))
+    return tuple(min(width * 2**level, MAX_FEATURES) for level in range(count))
+
+
+def choose_augmentation(num_cases: int) -> Augmentation:
+    """The fewer cases, the more they are changed; with very many, each brings its own variety.
+
+    Example:
+        >>> [choose_augmentation(count) for count in (10, 100, 2000)]
+        ['strong', 'moderate', 'light']
+    """
+    if num_cases < FEW_CASES:
+        return "strong"
+    return "moderate" if num_cases < MANY_CASES else "light"
 
 
 def choose_mirror_axes(classes: Sequence[str]) -> tuple[int, ...]:
@@ -218,6 +273,15 @@ def choose_mirror_axes(classes: Sequence[str]) -> tuple[int, ...]:
         for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
     }
     return () if words & {"left", "right"} else (LEFT_RIGHT_AXIS,)
+
+
+def _check_range(name: str, value: float | None, limit: float) -> None:
+    # Written so that a NaN fails.
+    if value is not None and not 0 <= value < limit:
+        below = "finite" if limit == math.inf else f"below {limit:g}"
+        raise ConfigError(
+            name, f"{value}", f"{name} is 0 or more and {below}.", "Give another number."
+        )
 
 
 def _check_positive(name: str, values: Sequence[float] | None) -> None:

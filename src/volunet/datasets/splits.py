@@ -19,12 +19,15 @@ from volunet.errors import ConfigError, DatasetError
 SPLITS_FILE = "splits_final.json"
 """nnU-Net's name for its folds."""
 
+DEFAULT_FOLDS = 5
+"""Folds where nobody names a number: a fifth of the cases validates."""
+
 _SEED = "volunet-1"
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Fold `number` of `count`, counted from 1; one of one means that every case trains.
+    """Fold `number` of `count`, counted from 1; one of one means that none validates.
 
     Raises:
         ConfigError: The number is not within 1…count.
@@ -32,8 +35,8 @@ class Fold:
     Example:
         >>> Fold.parse("2/5")
         Fold(number=2, count=5)
-        >>> str(Fold.parse("all"))
-        'all'
+        >>> str(Fold.parse("none"))
+        'none'
     """
 
     number: int
@@ -45,35 +48,59 @@ class Fold:
                 "fold",
                 f"{self.number}/{self.count}",
                 "A fold is K/N with K from 1 to N.",
-                f"Use 1/{max(self.count, 2)}, or all to train on every case.",
+                f"Use 1/{max(self.count, 2)}, or none to train on every case.",
             )
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``"K/N"``, N ≥ 2, or ``"all"``.
+        """Read ``"K/N"``, N ≥ 2, or ``"none"``.
 
         Raises:
             ConfigError: The text is neither.
         """
-        if text.strip().lower() == "all":
+        if text.strip().lower() == "none":
             return cls(1, 1)
         match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
         if match is None or int(match[2]) < 2:
             raise ConfigError(
                 "fold",
                 f"{text!r}",
-                "A fold is K/N with N at least 2, such as 1/5, or all for no validation.",
-                "Use 1/5, or all.",
+                "A fold is K/N with N at least 2, such as 1/5; all or all/N trains a network a "
+                "fold; none validates on no case.",
+                "Use 1/5, all or none.",
             )
         return cls(int(match[1]), int(match[2]))
 
     @property
-    def is_all(self) -> bool:
+    def is_none(self) -> bool:
         """Whether every case trains and none validates."""
         return self.count == 1
 
     def __str__(self) -> str:
-        return "all" if self.is_all else f"{self.number}/{self.count}"
+        return "none" if self.is_none else f"{self.number}/{self.count}"
+
+
+def parse_folds(text: str, default_count: int = DEFAULT_FOLDS) -> tuple[Fold, ...]:
+    """The folds that a text names: one, none, or all for bagging.
+
+    Args:
+        text: ``K/N``, ``none``, ``all`` or ``all/N``.
+        default_count: How many folds ``all`` has.
+
+    Raises:
+        ConfigError: It is none of these.
+
+    Example:
+        >>> [str(fold) for fold in parse_folds("all/3")]
+        ['1/3', '2/3', '3/3']
+        >>> parse_folds("2/5")
+        (Fold(number=2, count=5),)
+    """
+    match = re.fullmatch(r"\s*all\s*(?:/\s*(\d+)\s*)?", text, re.IGNORECASE)
+    if match is None:
+        return (Fold.parse(text),)
+    count = int(match[1]) if match[1] else default_count
+    return tuple(Fold.parse(f"{number}/{count}") for number in range(1, max(count, 1) + 1))
 
 
 @dataclass(frozen=True)
@@ -108,12 +135,12 @@ def split_cases(
         DatasetError: There are fewer cases than folds, or a fold of `splits` is empty.
     """
     ordered = sorted(cases, key=lambda case: case.name)
-    if fold.is_all:
+    if fold.is_none:
         return tuple(ordered), ()
     if splits is not None and len(splits) == fold.count:
         return _apply(splits[fold.number - 1], ordered, fold)
     if len(ordered) < fold.count:
-        best = f"--fold 1/{len(ordered)}" if len(ordered) >= 2 else "--fold all"
+        best = f"--fold 1/{len(ordered)}" if len(ordered) >= 2 else "--fold none"
         raise DatasetError(
             "fold",
             f"{fold} of {len(ordered)} cases",

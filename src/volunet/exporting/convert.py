@@ -18,7 +18,7 @@ import onnx_ir.passes.common as common
 import torch
 from onnxscript import optimizer
 
-from volunet.nets import UNet3d
+from volunet.nets import Network
 from volunet.nets.deployed import DeployedNetwork
 from volunet.plan import METADATA_KEY, Plan, Size3
 
@@ -29,11 +29,11 @@ AXES: Final = ("depth", "height", "width")
 """Names of the dynamic axes. One name for all three would declare them equal."""
 
 
-def convert(network: UNet3d, plan: Plan) -> bytes:
+def convert(network: Network, plan: Plan) -> bytes:
     """Convert a trained network to the bytes of an ONNX model.
 
     Args:
-        network: The trained network.
+        network: The trained network, or an ensemble of several.
         plan: Its plan; the model's answer is `Plan.answer`.
 
     Returns:
@@ -69,7 +69,7 @@ def convert(network: UNet3d, plan: Plan) -> bytes:
     return data
 
 
-def example_size(network: UNet3d) -> Size3:
+def example_size(network: Network) -> Size3:
     """Size that the exporter traces the network at: odd, unequal, no multiple of its strides."""
     sizes: list[int] = []
     for m in network.total_stride:

@@ -10,14 +10,14 @@ from volunet.exporting.check import TOLERANCE, CheckReport, check_sizes, compare
 from volunet.exporting.convert import convert, example_size
 from volunet.inference.engines import installed_engines
 from volunet.inference.engines.torch_engine import TorchEngine
-from volunet.nets import UNet3d
+from volunet.nets import Network
 from volunet.nets.deployed import DeployedNetwork
 from volunet.plan import Plan
 from volunet.volumes.atomic import atomic_path
 
 
 def export_network(
-    network: UNet3d,
+    network: Network,
     plan: Plan,
     output: str | Path,
     *,
@@ -29,7 +29,7 @@ def export_network(
     """Convert a network, check the file against the network itself, then put it in its place.
 
     Args:
-        network: The trained network.
+        network: The trained network, or an ensemble of several.
         plan: Its plan.
         output: The ONNX file to write.
         sizes: How many sizes to check at; none of them is the size that the exporter traced.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from volunet.nets.unet import UNet3d
+from volunet.nets.ensemble import Network
 from volunet.plan import FLATNESS, SMALLEST_STD, Normalisation, Plan
 
 
@@ -19,11 +19,11 @@ class DeployedNetwork(nn.Module):
     x (1, C, D, H, W), raw intensities → (1, K, D, H, W), or (1, 1, D, H, W) for labels (int64).
 
     Args:
-        network: The trained network.
+        network: The trained network, or an ensemble of several.
         plan: Says the normalisation and the answer.
     """
 
-    def __init__(self, network: UNet3d, plan: Plan) -> None:
+    def __init__(self, network: Network, plan: Plan) -> None:
         super().__init__()
         self.network = network
         self.rules = plan.normalisation

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from volunet.errors import ConfigError
+from volunet.nets.ensemble import Ensemble, Network
 from volunet.nets.unet import UNet3d
 from volunet.plan import NetworkPlan, Plan
 
@@ -40,8 +41,21 @@ def build_network(plan: NetworkPlan) -> UNet3d:
     return UNet3d(**arguments)
 
 
-def network_of(plan: Plan) -> UNet3d:
-    """The network that a data set's plan names, with fresh weights.
+def network_of(plan: Plan) -> Network:
+    """The network that a data set's plan names, with fresh weights; of several, their ensemble.
+
+    Raises:
+        ConfigError: The plan is of a model file that is not volunet's and names no network.
+    """
+    if plan.members == 1:
+        return member_of(plan)
+    members = [member_of(plan) for _ in range(plan.members)]
+    gives = plan.network is not None and plan.network.gives_probabilities
+    return Ensemble(members, gives_probabilities=gives)
+
+
+def member_of(plan: Plan) -> UNet3d:
+    """One network of the plan's `members`, with fresh weights.
 
     Raises:
         ConfigError: The plan is of a model file that is not volunet's and names no network.

@@ -45,7 +45,9 @@ class UNet3d(nn.Module):
         activation: Behind each norm.
         output_activation: Behind the last 1×1×1 convolution.
         residual: A 1×1×1 convolution around each block.
-        dropout: Probability with which a block's channels are dropped in training.
+        dropout: Probability with which a block's channels are dropped in training, from 0 to below
+            1; one for all blocks, or one for each level from the top down, of the encoder's block
+            and the decoder's.
         deep_supervision: In train mode, answer a list: the logits, then those of each lower
             decoder level, resized to the logits' size. In eval mode this changes nothing.
 
@@ -75,14 +77,16 @@ class UNet3d(nn.Module):
         activation: ActivationName = "relu",
         output_activation: OutputActivation = "none",
         residual: bool = False,
-        dropout: float = 0.0,
+        dropout: float | Sequence[float] = 0.0,
         deep_supervision: bool = False,
     ) -> None:
         super().__init__()
         levels = len(features)
         kernels = [(3, 3, 3)] * levels if kernels is None else list(kernels)
         strides = [(2, 2, 2)] * (levels - 1) if strides is None else list(strides)
+        dropouts = [dropout] * levels if isinstance(dropout, int | float) else list(dropout)
         _check_arguments(features, kernels, strides, upsampling)
+        _check_dropouts(dropouts, levels)
         _check_choice("alignment", alignment, Alignment)
         _check_choice("upsampling", upsampling, Upsampling)
         _check_choice("norm", norm, NormName)
@@ -101,7 +105,7 @@ class UNet3d(nn.Module):
                 norm=norm,
                 activation=activation,
                 residual=residual,
-                dropout=dropout,
+                dropout=dropouts[level],
             )
 
         inputs = (in_channels, *features[:-1])
@@ -246,4 +250,21 @@ def _check_arguments(
             f"strides {tuple(strides)} with {upsampling} upsampling",
             f"Strides are at least 1{f' and at most {largest}' if largest else ''}.",
             "For instance (1, 2, 2) for scans with thick slices.",
+        )
+
+
+def _check_dropouts(dropouts: Sequence[float], levels: int) -> None:
+    if len(dropouts) != levels:
+        raise ConfigError(
+            "UNet3d",
+            f"{levels} features, {len(dropouts)} dropouts",
+            "Dropout is one number for all levels, or one for each, the lowest included.",
+            "Give as many as features, or a single number.",
+        )
+    if not all(0 <= probability < 1 for probability in dropouts):
+        raise ConfigError(
+            "UNet3d",
+            f"dropout {tuple(dropouts)}",
+            "Probabilities are at least 0 and below 1: at 1 nothing would be left.",
+            "For instance 0.1, or (0, 0, 0.1, 0.2, 0.3) for 5 levels.",
         )

@@ -1,4 +1,4 @@
-"""The budget of a fit, in minutes or epochs: how much is spent, also over interruptions."""
+"""The budget of a training, in minutes or epochs: how much is spent, also over interruptions."""
 
 from __future__ import annotations
 
@@ -11,54 +11,98 @@ import pytorch_lightning as pl
 from torch.optim import Optimizer
 
 from volunet.training.config import TrainingConfig
+from volunet.training.processes import agree_any, agree_first
 
 WARM_UP_STEPS: Final = 30
 """Steps in which the learning rate rises, whatever the budget. A network that starts at the highest
 rate learns within a few steps to answer background everywhere, and a small foreground's gradient
 does not bring it back."""
 
+VALIDATIONS: Final = 12
+"""Validations in a budget of minutes."""
+
+SHORTEST_INTERVAL_S: Final = 5.0
+"""Seconds between validations at the least, however short the budget."""
+
+MARGIN: Final = 1.2
+"""The last validation is given so many times what the one before it took."""
+
+CLOSING_S: Final = 1.0
+"""Seconds for what follows the last validation: the last state, the weights and the curve."""
+
+_MEMORY: Final = 0.8
+"""How much of the running mean of a step's time is kept at each step: about five steps' worth, so
+that a machine that slows down is noticed within them."""
+
 
 class Budget(pl.Callback):
     """Measures how much of the budget is spent, sets the learning rate by it, ends the fit with it.
 
-    The time that was spent is part of the checkpoint: a resumed fit goes on with the rest.
+    Minutes count everything from `begun` on. The fit's steps end early enough for one more
+    validation: as long as the last took, times what steps have become slower since. The time that
+    was spent is part of the checkpoint: a resumed fit goes on with the rest.
 
     Args:
         config: Says the budget and the highest learning rate.
+        begun: When the training began, in `clock`'s seconds; None: with the fit.
+        before_s: Seconds that were spent before, of a run that goes on without a checkpoint.
         clock: Seconds that only grow.
     """
 
-    def __init__(self, config: TrainingConfig, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        begun: float | None = None,
+        before_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._config = config
         self._clock = clock
-        self._before = 0.0
-        self._started: float | None = None
+        self._begun = begun
+        self._before = before_s
+        self._prepared_s: float | None = None
+        self._step_began: float | None = None
+        self._step_s = 0.0
+        self._validation_began: float | None = None
+        self._validation_s = 0.0
+        self._step_s_at_validation = 0.0
 
     @property
     def elapsed_s(self) -> float:
         """Seconds spent, those before an interruption included."""
-        return self._before + (0.0 if self._started is None else self._clock() - self._started)
+        return self._before + (0.0 if self._begun is None else self._clock() - self._begun)
+
+    @property
+    def reserve_s(self) -> float:
+        """Seconds that the steps leave for the last validation and the closing."""
+        slower = max(1.0, self._step_s / (self._step_s_at_validation or self._step_s or 1.0))
+        closing = min(CLOSING_S, 0.01 * 60 * (self._config.minutes or math.inf))
+        return MARGIN * self._validation_s * slower + closing
 
     def spent(self, trainer: pl.Trainer) -> float:
-        """Share of the budget that is spent, 0…1."""
+        """Share of the fit that is done, 0…1: of its steps' time, or of its epochs."""
         if self._config.minutes is not None:
-            return min(1.0, self.elapsed_s / (60 * self._config.minutes))
+            prepared = self._prepared_s or 0.0
+            whole = 60 * self._config.minutes - self.reserve_s - prepared
+            return min(1.0, (self.elapsed_s - prepared) / whole) if whole > 0 else 1.0
         batches = float(trainer.num_training_batches) * (self._config.epochs or 1)
-        return min(1.0, trainer.global_step / batches)
+        return min(1.0, trainer.global_step * self._config.accumulate / batches)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._started = self._clock()
+        """Start the clock, if it does not run yet; what was spent until now was preparation."""
+        if self._begun is None:
+            self._begun = self._clock()
+        if self._prepared_s is None:
+            self._prepared_s = self.elapsed_s
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Set the learning rate for the step to come."""
-        optimizer = trainer.optimizers[0]
-        rate = self._config.highest_learning_rate * schedule(
-            self.spent(trainer), trainer.global_step
-        )
-        set_learning_rate(optimizer, rate)
+        self._step_began = self._clock()
+        spent = agree_first(self.spent(trainer))
+        rate = self._config.highest_learning_rate * schedule(spent, trainer.global_step)
+        set_learning_rate(trainer.optimizers[0], rate)
 
     def on_train_batch_end(
         self,
@@ -68,24 +112,45 @@ class Budget(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """End the fit when the time is over; epochs end by themselves."""
-        if self._config.minutes is not None and self.spent(trainer) >= 1.0:
+        """End the fit when the time for steps is over; epochs end by themselves."""
+        if self._step_began is not None:
+            taken = self._clock() - self._step_began
+            self._step_s = _MEMORY * self._step_s + (1 - _MEMORY) * taken if self._step_s else taken
+        # Half a step early on the average is half a step late at the worst.
+        left = 60 * (self._config.minutes or math.inf) - self.elapsed_s - self.reserve_s
+        if agree_any(left < 0.5 * self._step_s):
             trainer.should_stop = True
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start to measure a validation."""
+        self._validation_began = self._clock()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note how long the validation took, and how long steps were then."""
+        if self._validation_began is not None:
+            self._validation_s = self._clock() - self._validation_began
+            self._step_s_at_validation = self._step_s
 
     def state_dict(self) -> dict[str, Any]:
         """The time spent, for the checkpoint."""
-        return {"elapsed_s": self.elapsed_s}
+        return {
+            "elapsed_s": self.elapsed_s,
+            "prepared_s": self._prepared_s,
+            "validation_s": self._validation_s,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's time."""
         self._before = float(state_dict["elapsed_s"])
+        self._prepared_s = state_dict["prepared_s"]
+        self._validation_s = float(state_dict["validation_s"])
 
 
 def schedule(spent: float, step: int) -> float:
     """Learning rate as a share of the highest: a cosine to 0 at the end, after a linear rise.
 
     Args:
-        spent: Share of the budget that is spent, 0…1.
+        spent: Share of the fit that is done, 0…1.
         step: Optimizer steps that are done.
 
     Source:
@@ -96,6 +161,11 @@ def schedule(spent: float, step: int) -> float:
         [0.033, 0.5, 0.0]
     """
     return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * spent))
+
+
+def validation_interval_s(budget_s: float) -> float:
+    """Seconds from one validation to the next."""
+    return max(SHORTEST_INTERVAL_S, budget_s / VALIDATIONS)
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from volunet.training.budget import Budget
 from volunet.training.curve import draw_curve
+from volunet.training.processes import agree_any, process_rank
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class StopOnInterrupt(pl.Callback):
         batch_idx: int,
     ) -> None:
         """End the fit here, where the callbacks that follow can still save its state."""
-        if self.interrupted:
+        if agree_any(self.interrupted):
             trainer.should_stop = True
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
@@ -89,15 +90,12 @@ class ShowProgress(pl.Callback):
         self._tell(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report the Dice."""
+        """Report the Dice, and draw the curve so far."""
         self._tell(trainer)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the curve so far."""
         self._draw(trainer)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the whole curve."""
+        """Draw the whole curve, of a fit without validation too."""
         self._draw(trainer)
 
     def _tell(self, trainer: pl.Trainer) -> None:
@@ -106,6 +104,8 @@ class ShowProgress(pl.Callback):
             self._report(self._budget.spent(trainer), figures)
 
     def _draw(self, trainer: pl.Trainer) -> None:
+        if process_rank():
+            return
         for logger in trainer.loggers:
             if isinstance(logger, CSVLogger):
                 logger.save()

@@ -14,8 +14,9 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from volunet.errors import ConfigError
-from volunet.nets import UNet3d
+from volunet.errors import ConfigError, TrainingError
+from volunet.training.averaging import AveragedWeights
+from volunet.training.processes import process_rank
 from volunet.training.run_folder import LAST_FILE, read_best_dice, write_weights
 from volunet.volumes.atomic import atomic_path
 
@@ -96,17 +97,19 @@ def last_checkpoint(folder: Path) -> ModelCheckpoint:
 
 
 class BestWeights(pl.Callback):
-    """Writes the network's weights whenever the validation Dice is the best so far.
+    """Writes the averaged weights whenever the validation Dice is the best so far.
 
     Without validation cases it writes them at the end of the fit. The last state is written there
     too. A fit that is resumed goes on from the Dice of the weights in the folder.
 
     Args:
         folder: The run folder.
+        averaged: Knows the averaged weights.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, averaged: AveragedWeights) -> None:
         self._folder = folder
+        self._averaged = averaged
         self.best_dice = read_best_dice(folder)
         self.validated_at = -1
         self._saved_at = -1
@@ -133,20 +136,26 @@ class BestWeights(pl.Callback):
         self.validated_at = trainer.global_step
         if dice > self.best_dice:
             self.best_dice = dice
-            write_weights(self._folder, _network(pl_module), dice)
+            self._write(pl_module, dice)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the last state, and the weights of a fit that was never validated."""
         if self._saved_at != trainer.global_step:
             self._save(trainer)
         if self.best_dice < 0:
-            write_weights(self._folder, _network(pl_module), math.nan)
+            self._write(pl_module, math.nan)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Keep the weights of a fit that stopped itself, where no validation has kept any yet."""
+        if isinstance(exception, TrainingError) and self.best_dice < 0:
+            self._write(pl_module, math.nan)
+
+    def _write(self, module: pl.LightningModule, dice: float) -> None:
+        if process_rank() == 0:
+            write_weights(self._folder, self._averaged.network(module), dice)
 
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self._folder / LAST_FILE)
         self._saved_at = trainer.global_step
-
-
-def _network(module: pl.LightningModule) -> UNet3d:
-    network: UNet3d = module.network  # type: ignore[assignment]
-    return network

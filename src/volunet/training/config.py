@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from volunet.errors import ConfigError
+from volunet.plan import LossName
 
 Optimizer = Literal["adamw", "sgd"]
+Precision = Literal["float32", "bfloat16"]
+
+MOST_VALIDATED: Final = 24
+"""Validation cases that each validation during a fit looks at; more would only cost time."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to fit a network; each field is a flag of the same name.
+    """How to fit a network; each field is a flag of the same name, or is measured at the start.
 
     Attributes:
-        minutes: Wall-clock budget of the fit, validation included.
+        minutes: Wall-clock budget of everything: reading, preparing, fitting, validating.
         epochs: Budget in epochs instead; an epoch shows each training case once.
         fold: ``K/N`` or ``all``, see `volunet.datasets.splits.Fold`.
         optimizer: ``adamw`` or ``sgd`` (with Nesterov momentum 0.99).
         learning_rate: The highest of the schedule; None: 3e-3 for AdamW, 1e-2 for SGD.
-        weight_decay: Of the optimizer.
-        patience: Validations without a better Dice after which the fit stops; 0: never.
+        loss: Name of the loss, see `volunet.training.losses`.
+        precision: Of activations in the network; weights, loss and optimizer are float32 always.
+        accumulate: Batches whose gradients are averaged before a step.
+        validation_cases: Validation cases that each validation during the fit looks at.
         workers: Processes that prepare patches; 0: the training process does it.
         seed: Seed of weights, patches and augmentation.
 
@@ -35,8 +42,10 @@ class TrainingConfig:
     fold: str = "1/5"
     optimizer: Optimizer = "adamw"
     learning_rate: float | None = None
-    weight_decay: float = 1e-2
-    patience: int = 0
+    loss: LossName = "dice_cross_entropy"
+    precision: Precision = "float32"
+    accumulate: int = 1
+    validation_cases: int = MOST_VALIDATED
     workers: int = 1
     seed: int = 0
 
@@ -57,22 +66,27 @@ class TrainingConfig:
                     f"{name} is above 0 and finite.",
                     "Give another number.",
                 )
-        for name in ("patience", "workers", "seed", "weight_decay"):
-            # Written so that a NaN fails.
-            if not 0 <= getattr(self, name) < math.inf:
+        for name, least in (
+            ("workers", 0),
+            ("seed", 0),
+            ("accumulate", 1),
+            ("validation_cases", 1),
+        ):
+            if getattr(self, name) < least:
                 raise ConfigError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)}",
-                    "below 0 or not finite",
-                    f"{name} is 0 or more.",
-                    "Give 0 or more.",
+                    f"--{name} {getattr(self, name)}",
+                    f"below {least}",
+                    f"{name} is {least} or more.",
+                    f"Give {least} or more.",
                 )
-        if self.optimizer not in get_args(Optimizer):
-            raise ConfigError(
-                f"--optimizer {self.optimizer}",
-                "no such optimizer",
-                f"Optimizers are {', '.join(get_args(Optimizer))}.",
-                "Take one of these.",
-            )
+        for name, kind in (("optimizer", Optimizer), ("loss", LossName), ("precision", Precision)):
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(
+                    f"--{name} {getattr(self, name)}",
+                    f"no such {name}",
+                    f"Choices are {', '.join(get_args(kind))}.",
+                    "Take one of these.",
+                )
 
     @property
     def highest_learning_rate(self) -> float:

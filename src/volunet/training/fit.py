@@ -1,11 +1,10 @@
-"""`fit`: a data set and a configuration → a run folder. The loop is pytorch-lightning's."""
+"""`fit`: cases and a configuration → a run folder. The loop is pytorch-lightning's."""
 
 from __future__ import annotations
 
 import csv
 import logging
 import math
-import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,14 +13,14 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from volunet.datasets.cache import PreparedCase
-from volunet.datasets.patches import ConsecutiveSampler, TrainingPatches, ValidationPatches
-from volunet.training.budget import Budget
+from volunet.training.averaging import AveragedWeights
+from volunet.training.budget import Budget, validation_interval_s
 from volunet.training.callbacks import Report, ShowProgress, StopOnInterrupt
 from volunet.training.checkpoints import (
     BestWeights,
@@ -29,23 +28,19 @@ from volunet.training.checkpoints import (
     last_checkpoint,
     read_checkpoint,
 )
-from volunet.training.config import TrainingConfig
+from volunet.training.config import Precision
+from volunet.training.loaders import Loaders
 from volunet.training.module import SegmentationModule
+from volunet.training.processes import local_processes, num_processes
 from volunet.training.run_folder import LAST_FILE, METRICS_FILE, Run
+from volunet.training.telemetry import GRADIENT_NORM, LayerTelemetry, Telemetry
 
 _log = logging.getLogger(__name__)
 
-VALIDATIONS: Final = 12
-"""Validations in a budget of minutes."""
-
-SHORTEST_INTERVAL_S: Final = 10.0
-"""Seconds between validations at the least, however short the budget."""
-
-MAX_VALIDATION_CASES: Final = 24
-"""Validation cases that are looked at during the fit; more would only cost time."""
-
-GRADIENT_NORM: Final = 12.0
-"""Gradients are clipped to it; an outlier patch would otherwise throw the weights far off."""
+_LIGHTNING_PRECISION: Final[dict[Precision, Any]] = {
+    "float32": "32-true",
+    "bfloat16": "bf16-mixed",
+}
 
 
 @dataclass(frozen=True)
@@ -55,13 +50,15 @@ class FitResult:
     Attributes:
         steps: Optimizer steps in all.
         best_dice: Best validation Dice, NaN without validation.
-        elapsed_s: Seconds of fitting in all, those before an interruption included.
+        elapsed_s: Seconds in all, those before an interruption included.
+        waiting_share: Share of the fit's time that steps waited for patches.
         interrupted: Whether Ctrl-C ended it.
     """
 
     steps: int
     best_dice: float
     elapsed_s: float
+    waiting_share: float
     interrupted: bool
 
 
@@ -70,6 +67,7 @@ def fit(
     training: Sequence[PreparedCase],
     validation: Sequence[PreparedCase],
     *,
+    begun: float | None = None,
     resume: bool = False,
     report: Report | None = None,
 ) -> FitResult:
@@ -79,34 +77,51 @@ def fit(
         run: The run, whose folder exists.
         training: Training cases on the model's grid.
         validation: Validation cases, which may be none.
-        resume: Go on from the run's last checkpoint.
+        begun: When the budget's clock began, in `time.monotonic`'s seconds; None: now.
+        resume: Go on from the run's last checkpoint; a run that has none begins anew.
         report: Told how it goes, see `volunet.training.callbacks.Report`.
 
     Raises:
-        ConfigError: The checkpoint to resume from is missing, damaged or not safe to read.
+        ConfigError: The checkpoint to resume from is damaged or not safe to read.
+        TrainingError: The loss or a gradient is not finite, or a worker was ended.
+        VolunetError: What a worker met, with the file.
     """
-    config = run.config
+    config, regularisation = run.config, run.plan.regularisation
+    resume = resume and (run.folder / LAST_FILE).is_file()
     pl.seed_everything(config.seed, verbose=False)
-    budget = Budget(config)
-    best = BestWeights(run.folder)
-    interrupt = StopOnInterrupt()
     module = SegmentationModule(run.plan, config)
-    loaders = _Loaders(run, training, validation)
+    loaders = Loaders(
+        run.plan,
+        training,
+        validation,
+        seed=config.seed,
+        workers=config.workers,
+        looked_at=config.validation_cases,
+    )
+    budget = Budget(config, begun)
+    averaged = AveragedWeights()
+    best = BestWeights(run.folder, averaged)
+    telemetry = Telemetry(budget, loaders.training)
+    interrupt = StopOnInterrupt()
     last_step: int | None = None
     if resume:
-        checkpoint = read_checkpoint(run.folder / LAST_FILE)
-        last_step = int(checkpoint["global_step"])
+        last_step = int(read_checkpoint(run.folder / LAST_FILE)["global_step"])
         # The next patch after the last step, so that a resumed fit repeats none.
-        loaders.sampler.next_index = last_step * run.plan.batch_size
+        per_step = run.plan.batch_size * config.accumulate * num_processes()
+        loaders.sampler.next_index = last_step * per_step
     with _quiet(), interrupt:
         trainer = pl.Trainer(
             max_epochs=config.epochs if config.epochs is not None else -1,
             callbacks=[
                 budget,
                 interrupt,
-                # Behind the two that end a fit, as it saves the state where they do.
+                telemetry,
+                LayerTelemetry(run.folder, budget, last_step),
+                # Behind those that end a fit, as it saves the state where they do; before the
+                # averaging, which at the end replaces the last weights by their average.
                 best,
-                *_early_stopping(config, bool(validation)),
+                averaged,
+                *_early_stopping(regularisation.patience, bool(validation)),
                 last_checkpoint(run.folder),
                 ShowProgress(run.folder, budget, report),
             ],
@@ -115,68 +130,54 @@ def fit(
                 TensorBoardLogger(run.folder, name="", version="tensorboard"),
             ],
             plugins=[SafeCheckpointIO()],
+            precision=_LIGHTNING_PRECISION[config.precision],
+            accumulate_grad_batches=config.accumulate,
             gradient_clip_val=GRADIENT_NORM,
+            use_distributed_sampler=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=10,
             enable_progress_bar=False,
             enable_model_summary=False,
+            **_devices(),
             **_validation_times(run, bool(validation)),
         )
         trainer.fit(
             module,
-            loaders.training(),
-            loaders.validation() if validation else None,
+            loaders.training,
+            loaders.validation if validation else None,
             ckpt_path=run.folder / LAST_FILE if resume else None,
             weights_only=True,
         )
         # The last weights have had the whole schedule; they are not to be missed.
         if validation and best.validated_at != trainer.global_step:
-            trainer.validate(module, loaders.validation(), verbose=False)
+            trainer.validate(module, loaders.validation, verbose=False)
     return FitResult(
         steps=trainer.global_step,
         best_dice=best.best_dice if best.best_dice >= 0 else math.nan,
         elapsed_s=budget.elapsed_s,
+        waiting_share=telemetry.waiting_share,
         interrupted=interrupt.interrupted,
     )
 
 
-class _Loaders:
-    """The data loaders of a run."""
-
-    def __init__(
-        self, run: Run, training: Sequence[PreparedCase], validation: Sequence[PreparedCase]
-    ) -> None:
-        self._run = run
-        self._training = TrainingPatches(training, run.plan, run.config.seed)
-        self._validation = ValidationPatches(validation[:MAX_VALIDATION_CASES], run.plan)
-        batch_size = run.plan.batch_size
-        steps = -(-len(training) // batch_size)
-        self.sampler = ConsecutiveSampler(steps * batch_size)
-
-    def training(self) -> DataLoader[Any]:
-        """Batches of augmented patches."""
-        workers = self._run.config.workers
-        return DataLoader(
-            self._training,
-            batch_size=self._run.plan.batch_size,
-            sampler=self.sampler,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            worker_init_fn=_ignore_interrupt,
-        )
-
-    def validation(self) -> DataLoader[Any]:
-        """Validation patches, one at a time."""
-        return DataLoader(self._validation, batch_size=1)
+def _devices() -> dict[str, Any]:
+    """Where Lightning trains: on one device, or with the processes that `torchrun` started."""
+    if num_processes() == 1:
+        return {"devices": 1}
+    return {
+        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+        "devices": local_processes(),
+        "num_nodes": num_processes() // local_processes(),
+        "strategy": "ddp",
+    }
 
 
-def _early_stopping(config: TrainingConfig, has_validation: bool) -> list[pl.Callback]:
-    if not config.patience:
+def _early_stopping(patience: int, has_validation: bool) -> list[pl.Callback]:
+    if not patience:
         return []
     if not has_validation:
-        _log.warning("Nothing validates, so that patience %d has no effect.", config.patience)
+        _log.warning("Nothing validates, so that patience %d has no effect.", patience)
         return []
-    return [EarlyStopping("val_dice", mode="max", patience=config.patience)]
+    return [EarlyStopping("val_dice", mode="max", patience=patience)]
 
 
 def _csv_logger(run: Run, last_step: int | None) -> CSVLogger:
@@ -197,17 +198,12 @@ def _csv_logger(run: Run, last_step: int | None) -> CSVLogger:
     return logger
 
 
-def _ignore_interrupt(_worker: int) -> None:
-    # Ctrl-C reaches the whole process group; the main process ends the fit and needs its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _validation_times(run: Run, has_validation: bool) -> dict[str, Any]:
     """When to validate: some times in a budget of minutes, else at ends of epochs."""
     if not has_validation:
         return {"limit_val_batches": 0}
     if run.config.minutes is not None:
-        seconds = max(SHORTEST_INTERVAL_S, 60 * run.config.minutes / VALIDATIONS)
+        seconds = validation_interval_s(60 * run.config.minutes)
         return {
             "val_check_interval": timedelta(seconds=seconds),
             "check_val_every_n_epoch": None,

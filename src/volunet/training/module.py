@@ -1,11 +1,14 @@
-"""The Lightning module: network, loss, optimizer and the validation Dice."""
+"""The Lightning module: network, loss, optimizer and the Dice of validation and training cases."""
 
 from __future__ import annotations
+
+import math
+from typing import Final
 
 import pytorch_lightning as pl
 import torch
 from monai.metrics import DiceMetric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from volunet.datasets.patches import Patch
@@ -14,13 +17,16 @@ from volunet.plan import Plan
 from volunet.training.config import TrainingConfig
 from volunet.training.losses import SegmentationLoss
 
+DICE_NAMES: Final = ("val_dice", "train_dice")
+"""The Dice that each validation loader gives: of validation cases, of training cases."""
+
 
 class SegmentationModule(pl.LightningModule):
-    """Fits the plan's network to patches.
+    """Fits one network of the plan's to patches.
 
     Args:
-        plan: Says the network.
-        config: Says the optimizer.
+        plan: Says the network and the measures against overfitting.
+        config: Says the loss and the optimizer.
 
     Raises:
         ConfigError: The plan names no network.
@@ -29,51 +35,94 @@ class SegmentationModule(pl.LightningModule):
     def __init__(self, plan: Plan, config: TrainingConfig) -> None:
         super().__init__()
         self._config = config
+        self._regularisation = plan.regularisation
         self._num_classes = len(plan.classes)
-        self.network = to_channels_last(network_of(plan))
+        self.network = to_channels_last(fresh_network(plan))
         fingerprint = plan.fingerprint
-        self.loss = SegmentationLoss(None if fingerprint is None else fingerprint.class_fractions)
-        self._dice = DiceMetric(include_background=False, reduction="none", ignore_empty=True)
-        self.validation_dice = float("nan")
+        fractions = None if fingerprint is None else fingerprint.class_fractions
+        self.loss = SegmentationLoss(config.loss, fractions)
+        self._dice = [
+            DiceMetric(include_background=False, reduction="none", ignore_empty=True)
+            for _ in DICE_NAMES
+        ]
+        self.validation_dice = math.nan
 
     def training_step(self, batch: Patch, batch_idx: int) -> Tensor:
-        """Loss of a batch of patches."""
+        """Loss of a batch of patches, the penalty of `Regularisation.l1` included."""
         image = batch["image"].contiguous(memory_format=torch.channels_last_3d)
         loss: Tensor = self.loss(self.network(image), batch["label"])
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True)
+        # The run's own rows of it are `volunet.training.telemetry`'s.
+        self.log("train_loss", loss.detach(), logger=False)
+        if self._regularisation.l1:
+            weights = decayed_parameters(self.network)
+            penalty = torch.stack([weight.abs().sum() for weight in weights]).sum()
+            loss = loss + self._regularisation.l1 * penalty
         return loss
 
-    def validation_step(self, batch: Patch, batch_idx: int) -> None:
-        """Loss and per-class Dice of one validation patch."""
-        logits = self.network(batch["image"])
-        self.log("val_loss", self.loss(logits, batch["label"]), on_epoch=True, batch_size=1)
+    def validation_step(self, batch: Patch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Per-class Dice of one patch, and of validation cases the loss."""
+        logits = self.network(batch["image"].contiguous(memory_format=torch.channels_last_3d))
+        if dataloader_idx == 0:
+            self.log(
+                "val_loss",
+                self.loss(logits, batch["label"]),
+                on_epoch=True,
+                batch_size=1,
+                add_dataloader_idx=False,
+                sync_dist=True,
+            )
         predicted = logits.argmax(dim=1)
-        self._dice(
+        self._dice[dataloader_idx](
             y_pred=one_hot(predicted, self._num_classes).movedim(-1, 1),
             y=one_hot(batch["label"][:, 0], self._num_classes).movedim(-1, 1),
         )
 
     def on_validation_epoch_end(self) -> None:
         """Mean over the classes of the mean over the cases in which the class is present."""
-        scores = self._dice.aggregate()
-        self._dice.reset()
-        classes = torch.nanmean(scores, dim=0) if len(scores) else scores
-        self.validation_dice = float(torch.nan_to_num(torch.nanmean(classes), nan=0.0))
-        self.log("val_dice", self.validation_dice, prog_bar=True)
+        for name, metric in zip(DICE_NAMES, self._dice, strict=True):
+            if metric.get_buffer() is None:
+                continue
+            scores = metric.aggregate()
+            metric.reset()
+            mean = torch.nan_to_num(torch.nanmean(torch.nanmean(scores, dim=0)), nan=0.0)
+            if name == DICE_NAMES[0]:
+                self.validation_dice = float(mean)
+            self.log(name, mean, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer; `volunet.training.budget` sets its learning rate."""
         rate = self._config.highest_learning_rate
-        parameters = self.network.parameters()
+        decayed = decayed_parameters(self.network)
+        chosen = {id(weight) for weight in decayed}
+        groups = [
+            {"params": decayed, "weight_decay": self._regularisation.l2},
+            {
+                "params": [p for p in self.network.parameters() if id(p) not in chosen],
+                "weight_decay": 0.0,
+            },
+        ]
         if self._config.optimizer == "sgd":
-            return torch.optim.SGD(
-                parameters,
-                rate,
-                momentum=0.99,
-                nesterov=True,
-                weight_decay=self._config.weight_decay,
-            )
-        return torch.optim.AdamW(parameters, rate, weight_decay=self._config.weight_decay)
+            return torch.optim.SGD(groups, rate, momentum=0.99, nesterov=True)
+        return torch.optim.AdamW(groups, rate)
+
+
+def fresh_network(plan: Plan) -> UNet3d:
+    """One network of the plan's, with fresh weights; of an ensemble, one member.
+
+    Raises:
+        ConfigError: The plan names no network.
+    """
+    network: UNet3d = network_of(plan.model_copy(update={"members": 1}))
+    return network
+
+
+def decayed_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """The weights that L1 and L2 pull to 0: those of convolutions.
+
+    Norms' weights and all biases have one axis, and few of them: to pull them to 0 would not make
+    the network simpler, only its layers quieter.
+    """
+    return [parameter for parameter in network.parameters() if parameter.ndim > 1]
 
 
 def to_channels_last(network: UNet3d) -> UNet3d:

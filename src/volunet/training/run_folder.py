@@ -5,11 +5,15 @@
 ``run.json``             version of this layout, the configuration, the cases' names
 ``weights.safetensors``  the best weights so far, by validation Dice
 ``last.ckpt``            the last state, for ``--resume``; at most half a minute old
-``metrics.csv``          loss, validation loss and Dice by epoch
+``metrics.csv``          losses, Dice, gradient norm, waiting and more, by step
+``layers.csv``           norms, movement and silent channels of each convolution, by step
 ``curve.png``            the same as a picture
 ``tensorboard/``         the same for TensorBoard
 ``cache/``               the cases on the model's grid; may be deleted
 ======================== ==========================================================
+
+With bagging, ``plan.json`` says how many members there are, and instead of weights there is a run
+folder of each: ``fold_1/``, ``fold_2/`` …, whose plan has one member.
 """
 
 from __future__ import annotations
@@ -22,9 +26,10 @@ from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
+from torch import nn
 
 from volunet.errors import ConfigError
-from volunet.nets import UNet3d, network_of
+from volunet.nets import Ensemble, Network, UNet3d, network_of
 from volunet.plan import Plan, read_plan
 from volunet.training.config import TrainingConfig
 from volunet.volumes.atomic import atomic_path
@@ -37,6 +42,7 @@ RUN_FILE: Final = "run.json"
 WEIGHTS_FILE: Final = "weights.safetensors"
 LAST_FILE: Final = "last.ckpt"
 METRICS_FILE: Final = "metrics.csv"
+LAYERS_FILE: Final = "layers.csv"
 CURVE_FILE: Final = "curve.png"
 CACHE_FOLDER: Final = "cache"
 _DICE_KEY: Final = "val_dice"
@@ -53,6 +59,7 @@ class Run:
         dataset: The folder or table that it was started on.
         training: Names of the training cases.
         validation: Names of the validation cases.
+        prepared_s: Seconds of the budget that had gone before the fit began.
     """
 
     folder: Path
@@ -61,6 +68,7 @@ class Run:
     dataset: str
     training: tuple[str, ...]
     validation: tuple[str, ...]
+    prepared_s: float = 0.0
 
 
 def write_run(run: Run) -> None:
@@ -72,6 +80,7 @@ def write_run(run: Run) -> None:
         "dataset": run.dataset,
         "training": run.training,
         "validation": run.validation,
+        "prepared_s": run.prepared_s,
     }
     _write_text(run.folder / RUN_FILE, json.dumps(description, indent=2))
 
@@ -111,6 +120,7 @@ def read_run(folder: str | Path) -> Run:
             dataset=description["dataset"],
             training=tuple(description["training"]),
             validation=tuple(description["validation"]),
+            prepared_s=float(description.get("prepared_s", 0.0)),
         )
     except (KeyError, TypeError, FileNotFoundError) as error:
         raise _unreadable(file, str(error)) from error
@@ -141,26 +151,44 @@ def read_best_dice(folder: Path) -> float:
     return -1.0 if math.isnan(dice) else dice
 
 
-def read_network(run: Run) -> UNet3d:
-    """The trained network of a run, in eval mode.
+def member_folder(folder: Path, number: int) -> Path:
+    """The run folder of one member of a bagging run, counted from 1.
+
+    Example:
+        >>> member_folder(Path("run"), 2).as_posix()
+        'run/fold_2'
+    """
+    return folder / f"fold_{number}"
+
+
+def read_network(run: Run) -> Network:
+    """The trained network of a run, in eval mode; with bagging, the ensemble of its members.
 
     Raises:
-        ConfigError: There are no weights yet, or they are not the plan's network's.
+        ConfigError: There are no weights yet, of some member, or they are not the plan's network's.
     """
-    file = run.folder / WEIGHTS_FILE
+    network = network_of(run.plan)
+    if isinstance(network, Ensemble):
+        for number, member in enumerate(network.members, start=1):
+            _load_weights(member, member_folder(run.folder, number), run, f"of fold {number} ")
+    else:
+        _load_weights(network, run.folder, run)
+    return network.eval()
+
+
+def _load_weights(network: nn.Module, folder: Path, run: Run, which: str = "") -> None:
+    file = folder / WEIGHTS_FILE
     if not file.is_file():
         raise ConfigError(
-            run.folder,
-            f"no {WEIGHTS_FILE}: the run ended before its first validation",
+            folder,
+            f"no {WEIGHTS_FILE}: the run {which}ended before its first validation",
             "A run writes its weights at each validation that is better than those before.",
             f"Go on with it: volunet train {run.dataset} -o {run.folder} --resume",
         )
-    network = network_of(run.plan)
     try:
         network.load_state_dict(load_file(file))
     except (SafetensorError, RuntimeError) as error:
         raise _other_weights(file, error) from error
-    return network.eval()
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -17,7 +17,7 @@ from volunet.graph.onnx_file import find_plan, parse_onnx, read_onnx, weights_of
 from volunet.graph.structure import check_structure
 from volunet.inference.engines.torch_graph import TorchGraph
 from volunet.nets.deployed import DeployedNetwork
-from volunet.nets.presets import build_network
+from volunet.nets.presets import network_of
 
 
 class TorchEngine:
@@ -156,7 +156,7 @@ def _rebuilt(graph: ir.Model, where: str) -> DeployedNetwork | None:
     plan = find_plan(graph, where)
     if plan is None or plan.network is None:
         return None
-    deployed = DeployedNetwork(build_network(plan.network), plan)
+    deployed = DeployedNetwork(network_of(plan), plan)
     wanted = deployed.state_dict()
     weights = {
         name: torch.from_numpy(np.array(array))

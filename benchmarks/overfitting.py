@@ -1,0 +1,259 @@
+"""Six measures against overfitting, each alone and all together, on 10 cases of Task04_Hippocampus.
+
+Each network trains for 2 minutes on a table of 10 cases and is scored on these 10 (training) and on
+30 others (validation), none of which is a test case of `hippocampus.py`. Network, patch, batch and
+precision are the same everywhere; only the measures differ. Within the 10, fold 1 of 5 validates,
+by which the best weights are kept and early stopping stops; bagging's three networks each have a
+fold of their own and share the 2 minutes. What is scored is the exported ONNX file through
+`volunet.predict`, on the scans' own grids.
+
+    python benchmarks/overfitting.py --work FOLDER --jobs 2 \\
+        --output benchmarks/results/overfitting.md --plot docs/images/overfitting.png
+
+takes about 40 minutes on 2 cores: with `--jobs 2` two networks train at a time, one thread each.
+Rows are kept in the work folder; the same call goes on where an interrupted one ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import volunet
+from hippocampus_data import Lines, find_data, predict_and_score, training_and_test, write_table
+from report import markdown_table, publish
+from rows import Row, measure_missing, new_folder
+from volunet.datasets.cases import Case
+from volunet.datasets.splits import Fold, split_cases
+from volunet.inference.evaluation import Statistic
+
+PACKAGES = ("volunet", "torch", "pytorch-lightning", "batchgeneratorsv2", "openvino")
+
+FIXED: dict[str, Any] = {
+    "features": (16, 32, 64, 128),
+    "patch_size": (40, 56, 40),
+    "batch_size": 2,
+    "precision": "bfloat16",
+}
+"""The network and its steps: what the planner would else choose by the time of a step."""
+
+NONE: dict[str, Any] = {
+    "fold": "1/5",
+    "norm": "none",
+    "dropout": 0.0,
+    "l1": 0.0,
+    "l2": 0.0,
+    "augmentation": "none",
+    "patience": 0,
+}
+
+MEASURES: dict[str, dict[str, Any]] = {
+    "dropout": {"dropout": [0.0, 0.1, 0.2, 0.3]},
+    "L1": {"l1": 1e-5},
+    "L2": {"l2": 0.1},
+    "norm layers": {"norm": "batch"},
+    "bagging": {"fold": "all/3"},
+    "early stopping": {"patience": 3},
+    "augmentation": {"augmentation": "strong"},
+}
+"""What each measure changes in `NONE`."""
+
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "none": {},
+    **MEASURES,
+    "all together": {name: value for one in MEASURES.values() for name, value in one.items()},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, required=True, help="rows, runs and predictions")
+    parser.add_argument("--minutes", type=float, default=2.0, help="of each training")
+    parser.add_argument("--seeds", default="0,1,2", help="one run of each condition, such as 0,1,2")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--output", type=Path, help="write the table here as well")
+    parser.add_argument("--plot", type=Path, help="draw the table here, PNG")
+    arguments = parser.parse_args()
+    find_data(arguments.data)
+    # Seed by seed, so that a machine that slows down slows all conditions down.
+    wanted: list[Row] = [
+        {
+            "condition": condition,
+            "changed": changed,
+            "minutes": arguments.minutes,
+            "jobs": arguments.jobs,
+            "seed": int(seed),
+        }
+        for seed in arguments.seeds.split(",")
+        for condition, changed in CONDITIONS.items()
+    ]
+    run = partial(measure, data=arguments.data, work=arguments.work)
+    rows = measure_missing(arguments.work, wanted, run, jobs=arguments.jobs)
+    publish("Measures against overfitting", body(rows), PACKAGES, arguments.output)
+    if arguments.plot:
+        draw(rows, arguments.plot)
+
+
+def choose_cases(training: Sequence[Case]) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """The 10 cases that train and the 30 that validate, of the 160 that may be trained on.
+
+    Folds go by the hash of the names: one of 16 has 10 cases, and a fifth of the rest is 30.
+    """
+    others, few = split_cases(training, Fold(1, 16))
+    return few, split_cases(others, Fold(1, 5))[1]
+
+
+def measure(settings: Row, *, data: Path, work: Path) -> Row:
+    """Train under one condition, export, and score both sets of cases."""
+    training, _ = training_and_test(find_data(data))
+    few, validation = choose_cases(training)
+    name = f"{settings['condition'].replace(' ', '-')}-seed{settings['seed']}"
+    folder = new_folder(work / name)
+    alone = settings["jobs"] == 1
+    arguments: dict[str, Any] = {**FIXED, **NONE, **settings["changed"]}
+    trained = volunet.train(
+        write_table(few, folder / "training.csv"),
+        folder / "run",
+        minutes=settings["minutes"],
+        workers=1 if alone else 0,
+        seed=settings["seed"],
+        progress=Lines(name),
+        **arguments,
+    )
+    if trained.interrupted:
+        raise KeyboardInterrupt  # a shorter training is no row
+    model = folder / "model.onnx"
+    volunet.export(trained.run, model)
+    threads = None if alone else 1
+    dice = {
+        part: predict_and_score(model, cases, folder / part, threads=threads).mean_foreground_dice
+        for part, cases in (("training", few), ("validation", validation))
+    }
+    return {**dice, "steps": trained.steps, "seconds": trained.elapsed_s}
+
+
+def body(rows: Sequence[Row]) -> str:
+    """The table, how it was measured, and whether all together beat none."""
+    header = (
+        "measure", "flags", "training Dice", "validation Dice", "gap", "against none", "steps",
+        "minutes",
+    )  # fmt: skip
+    none = _statistic(rows, "none", "validation").mean
+    lines = []
+    for condition, changed in CONDITIONS.items():
+        validation = _statistic(rows, condition, "validation")
+        lines.append(
+            [
+                condition,
+                " ".join(f"`{flag}`" for flag in _flags(changed)) or "–",
+                _statistic(rows, condition, "training").text(3),
+                f"**{validation.text(3)}**",
+                _statistic(rows, condition, "gap").text(3),
+                "–" if condition == "none" else f"{validation.mean - none:+.3f}",
+                f"{_statistic(rows, condition, 'steps').mean:.0f}",
+                f"{_statistic(rows, condition, 'seconds').mean / 60:.2f}",
+            ]
+        )
+    return f"{_method(rows)}\n\n{markdown_table(header, lines)}\n\n{verdict(rows)}"
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Whether all together beat none on validation Dice beyond the spread, with the numbers."""
+    every, none = (_values(rows, name, "validation") for name in ("all together", "none"))
+    a, b = Statistic.of(every), Statistic.of(none)
+    difference = f"{a.mean:.4f} − {b.mean:.4f} = {a.mean - b.mean:+.4f}"
+    text = f"All together against none, validation Dice: {difference}. "
+    if a.count < 2 or b.count < 2:
+        return text + "One seed has no spread."
+    pooled = math.sqrt((a.sd**2 + b.sd**2) / 2)
+    within = "beyond" if a.mean - b.mean > pooled else "not beyond"
+    return (
+        f"{text}The pooled standard deviation over the seeds, √((s₁² + s₂²) / 2), is "
+        f"{pooled:.4f}: the difference is {(a.mean - b.mean) / pooled:.1f} times it, "
+        f"**{within} the spread**. The worst seed of all together has {min(every):.4f}, the best "
+        f"of none {max(none):.4f}."
+    )
+
+
+def draw(rows: Sequence[Row], file: Path) -> None:
+    """Training and validation Dice of each condition as bars, their spread as lines."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(CONDITIONS))
+    # Blue and orange of Okabe and Ito, which the colour-blind can tell apart; hatched for print.
+    for part, colour, hatch, shift in (
+        ("training", "#E69F00", "//", -0.2),
+        ("validation", "#0072B2", "", 0.2),
+    ):
+        dice = [_statistic(rows, condition, part) for condition in CONDITIONS]
+        axes.barh(
+            [place + shift for place in places],
+            [one.mean for one in dice],
+            0.38,
+            xerr=[0.0 if math.isnan(one.sd) else one.sd for one in dice],
+            color=colour,
+            edgecolor="white",
+            hatch=hatch,
+            capsize=3,
+            label=f"{part} cases",
+        )
+        for place, one in zip(places, dice, strict=True):
+            axes.text(0.01, place + shift, f"{one.mean:.3f}", va="center", fontsize=9,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0})  # fmt: skip
+    axes.set_yticks(places, CONDITIONS)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("mean Dice of both classes (lines: standard deviation over the seeds)")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120)
+
+
+def _method(rows: Sequence[Row]) -> str:
+    few = rows[0]
+    threads = "one thread each" if few["jobs"] > 1 else "all threads"
+    seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
+    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    return (
+        f"10 training and 30 validation cases of Task04_Hippocampus, none of them a test case of "
+        f"`hippocampus.py`; {few['minutes']:g} minutes each, {few['jobs']} at a time, {threads}; "
+        f"mean ± standard deviation over the seeds {seeds}; commit {commits}. Everywhere: "
+        f"{' '.join(f'`{flag}`' for flag in _flags(FIXED))}; where the flags column says nothing "
+        f"else: {' '.join(f'`{flag}`' for flag in _flags(NONE))}. Training Dice is of the 10 cases "
+        "as they are, of which 2 (with bagging: about 3 for each network) chose the weights. Gap "
+        "is training less validation Dice."
+    )
+
+
+def _flags(arguments: Mapping[str, Any]) -> list[str]:
+    """Arguments of `volunet.train` as the flags of ``volunet train``."""
+    texts = []
+    for name, value in arguments.items():
+        separator = "x" if name == "patch_size" else ","
+        several = isinstance(value, (list, tuple))
+        text = separator.join(map(str, value)) if several else str(value)
+        texts.append(f"--{name.replace('_', '-')} {text}")
+    return texts
+
+
+def _values(rows: Sequence[Row], condition: str, name: str) -> list[float]:
+    found = [row for row in rows if row["condition"] == condition]
+    if name == "gap":
+        return [row["training"] - row["validation"] for row in found]
+    return [row[name] for row in found]
+
+
+def _statistic(rows: Sequence[Row], condition: str, name: str) -> Statistic:
+    return Statistic.of(_values(rows, condition, name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""`Ensemble`: several networks of one plan as one, which answers their averaged probabilities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from volunet.errors import ConfigError
+from volunet.nets.unet import UNet3d
+from volunet.plan import Alignment, Size3
+
+
+class Ensemble(nn.Module):
+    """Networks of the same arguments, run on the same volume, their probabilities averaged.
+
+    x (N, in_channels, D, H, W), any D, H, W from 1 up → (N, out_channels, D′, H′, W′), of the size
+    that one member answers: the logarithm of the mean of the members' softmax. Its own softmax is
+    that mean, so that it stands wherever logits do. Where the members answer probabilities
+    themselves it is their mean as it is.
+
+    Members are trained one by one, each by itself; together they run in eval mode only.
+
+    Args:
+        members: At least one network, all of the same arguments.
+        gives_probabilities: Whether a member's answer is probabilities and no logits.
+
+    Raises:
+        ConfigError: There is no member.
+
+    Source:
+        Bagging, https://doi.org/10.1007/BF00058655.
+
+    Example:
+        >>> nets = [UNet3d(1, 2, features=(4, 8)) for _ in range(3)]
+        >>> y = Ensemble(nets, gives_probabilities=False).eval()(torch.zeros(1, 1, 5, 3, 1))
+        >>> tuple(y.shape), bool(torch.allclose(y.exp().sum(dim=1), torch.ones(1)))
+        ((1, 2, 5, 3, 1), True)
+    """
+
+    def __init__(self, members: Sequence[UNet3d], *, gives_probabilities: bool) -> None:
+        super().__init__()
+        if not members:
+            raise ConfigError(
+                "Ensemble",
+                "no member",
+                "An ensemble averages at least one network.",
+                "Give it the networks.",
+            )
+        self.members = nn.ModuleList(members)
+        self.alignment: Alignment = members[0].alignment
+        self.total_stride: Size3 = members[0].total_stride
+        self.gives_probabilities = gives_probabilities
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Log of the mean probability, or where members answer probabilities, the mean."""
+        answers = [member(x) for member in self.members]
+        if self.gives_probabilities:
+            return _sum(answers) / len(answers)
+        # torch.logsumexp written out: as one operator a streamed pass and reverse know it not.
+        logs = [F.log_softmax(answer, dim=1) for answer in answers]
+        highest = logs[0]
+        for log in logs[1:]:
+            highest = torch.maximum(highest, log)
+        total = _sum([torch.exp(log - highest) for log in logs])
+        return highest + torch.log(total) - math.log(len(logs))
+
+
+Network = UNet3d | Ensemble
+"""What a plan describes: one network, or of several members their ensemble."""
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total = total + tensor
+    return total

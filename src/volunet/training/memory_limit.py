@@ -1,0 +1,209 @@
+"""The largest batch that memory holds, found without filling it.
+
+A step takes a fixed part (gradients, the optimizer's numbers, the libraries' own) and, for each
+patch, the activations of the whole network. Two batches tell both parts; the rest is a straight
+line. On the CPU a process of its own makes the steps (`volunet.training.memory_probe`), as one that
+runs out of memory is ended by the system without a word. On CUDA it is an error that can be caught.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from volunet.plan import Plan
+from volunet.training.config import TrainingConfig
+from volunet.training.free_memory import free_bytes
+from volunet.training.memory_probe import (
+    OUT_OF_MEMORY,
+    Request,
+    is_out_of_memory,
+    measure_peaks,
+)
+
+RESERVE_SHARE: Final = 0.2
+"""Share of the free memory that is left alone: for the workers that prepare patches, validation on
+whole batches, the averaged weights, and for what else runs on the machine."""
+
+_COMMAND: Final = (sys.executable, "-P", "-m", "volunet.training.memory_probe")
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """What the steps of some batches took.
+
+    Attributes:
+        peaks: Patches of a batch → the most bytes until its steps were made; of 0 patches, before
+            the first.
+        ran_out: Whether memory ended at the next batch.
+        failure: Why there is no more to know, if it was not memory.
+    """
+
+    peaks: Mapping[int, int] = field(default_factory=dict)
+    ran_out: bool = False
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """The largest batch that memory holds.
+
+    Attributes:
+        largest_batch: Patches; 0: not even the smallest batch fits; None: it is not known.
+        bytes_per_patch: Bytes that each patch of a batch takes; None where not known.
+        fixed_bytes: Bytes that a step takes whatever its batch; None where not known.
+        free_bytes: Bytes that were free; None where the system does not say.
+        reason: The same in words.
+    """
+
+    largest_batch: int | None
+    bytes_per_patch: int | None
+    fixed_bytes: int | None
+    free_bytes: int | None
+    reason: str
+
+
+def find_memory_limit(
+    plan: Plan,
+    config: TrainingConfig,
+    *,
+    least: int = 1,
+    device: torch.device | None = None,
+    seconds: float = 60.0,
+) -> MemoryLimit:
+    """Find the largest batch whose training step fits into the memory that is free now.
+
+    Args:
+        plan: Says network, patch and classes.
+        config: Says loss and precision.
+        least: The smallest batch; steps of it and of twice as many are made.
+        device: Where training will run; None: the CPU.
+        seconds: Time after which it is given up, and the limit is not known.
+    """
+    device = device or torch.device("cpu")
+    free = free_bytes(device)
+    batches = (least, 2 * least)
+    if device.type == "cpu":
+        measured = _measure_apart(plan, config, batches, free, seconds)
+    elif device.type == "cuda":
+        measured = _measure_on_cuda(plan, config, batches, device)
+    else:
+        measured = Peaks(failure=f"the memory of a step is not measured on {device.type}")
+    return limit_from_peaks(measured, batches, free)
+
+
+def limit_from_peaks(measured: Peaks, batches: tuple[int, int], free: int | None) -> MemoryLimit:
+    """The limit by the straight line through what two batches took.
+
+    Args:
+        measured: What was measured of them.
+        batches: The smaller and the larger batch, in patches.
+        free: Bytes that were free before the first step; None: not known.
+
+    Example:
+        >>> gigabyte = 10**9
+        >>> peaks = Peaks({0: gigabyte, 1: 3 * gigabyte, 2: 4 * gigabyte})  # 1 GB, and 1 a patch
+        >>> limit_from_peaks(peaks, (1, 2), 10 * gigabyte).largest_batch
+        7
+    """
+    small, large = batches
+    if small not in measured.peaks:
+        if measured.ran_out:
+            reason = f"a batch of {small} does not fit into {_text(free)}"
+            return MemoryLimit(0, None, None, free, reason)
+        return MemoryLimit(None, None, None, free, measured.failure or "nothing was measured")
+    if large not in measured.peaks:
+        if measured.ran_out:
+            reason = f"a batch of {small} fits into {_text(free)}, one of {large} does not"
+            return MemoryLimit(small, None, None, free, reason)
+        return MemoryLimit(None, None, None, free, measured.failure or "too little was measured")
+    # Between batches so small that the peak stays, a patch takes next to nothing.
+    each = max(1, -(-(measured.peaks[large] - measured.peaks[small]) // (large - small)))
+    fixed = max(0, measured.peaks[small] - measured.peaks.get(0, 0) - small * each)
+    takes = f"a step takes {_text(fixed)} and {_text(each)} a patch"
+    if free is None:
+        return MemoryLimit(None, each, fixed, None, f"{takes}; what is free is not known")
+    largest = max(0, (int((1 - RESERVE_SHARE) * free) - fixed) // each)
+    reason = f"{takes}; {_text(free)} are free, of which {RESERVE_SHARE:.0%} stay so"
+    return MemoryLimit(largest, each, fixed, free, reason)
+
+
+def _measure_apart(
+    plan: Plan,
+    config: TrainingConfig,
+    batches: tuple[int, int],
+    free: int | None,
+    seconds: float,
+) -> Peaks:
+    """Peaks on the CPU, in a process that may be ended."""
+    request = Request(
+        plan=plan.model_dump_json(),
+        loss=config.loss,
+        precision=config.precision,
+        batches=batches,
+        threads=torch.get_num_threads(),
+        most_bytes=free,
+    )
+    own = str(Path(__file__).parents[2])
+    folders = [own, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    try:
+        done = subprocess.run(
+            _COMMAND,
+            input=json.dumps(asdict(request)),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
+        )
+    except subprocess.TimeoutExpired:
+        return Peaks(failure=f"the memory of a step was not measured within {seconds:.0f} s")
+    peaks = dict(json.loads(line) for line in done.stdout.splitlines() if line.endswith("]"))
+    if done.returncode == 0:
+        return Peaks(peaks)
+    # A process that the system ends for memory says nothing; C++ says what it could not allocate.
+    killed = done.returncode == -signal.SIGKILL
+    aborted = done.returncode < 0 and is_out_of_memory(RuntimeError(done.stderr))
+    if done.returncode == OUT_OF_MEMORY or killed or aborted:
+        return Peaks(peaks, ran_out=True)
+    said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    return Peaks(peaks, failure=f"the memory of a step was not measured ({said})")
+
+
+def _measure_on_cuda(
+    plan: Plan, config: TrainingConfig, batches: tuple[int, int], device: torch.device
+) -> Peaks:
+    """Peaks of PyTorch's allocator, in this process."""
+    torch.cuda.reset_peak_memory_stats(device)
+    peaks: dict[int, int] = {}
+    try:
+        with torch.random.fork_rng(devices=[device]):
+            for batch, peak in measure_peaks(
+                plan,
+                config.loss,
+                config.precision,
+                batches,
+                device,
+                lambda: torch.cuda.max_memory_allocated(device),
+            ):
+                peaks[batch] = peak
+    except torch.OutOfMemoryError:
+        return Peaks(peaks, ran_out=True)
+    finally:
+        torch.cuda.empty_cache()
+    return Peaks(peaks)
+
+
+def _text(num_bytes: int | None) -> str:
+    if num_bytes is None:
+        return "the memory"
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"

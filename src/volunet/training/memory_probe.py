@@ -1,0 +1,166 @@
+"""A process that makes training steps of growing batches and tells the memory that each took.
+
+`volunet.training.memory_limit` starts it: ``python -m volunet.training.memory_probe``, the request
+as JSON on standard input. It answers a line of JSON for each batch that it got through: its patches
+and the most bytes that the process has had in memory so far, for 0 patches before the first step.
+If memory ends, this process ends and not the one that trains.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from volunet.nets import network_of
+from volunet.plan import Plan
+from volunet.training.config import Precision
+from volunet.training.losses import LossName, SegmentationLoss
+
+OUT_OF_MEMORY: Final = 3
+"""Exit status where an allocation was refused."""
+
+_STATUS: Final = Path("/proc/self/status")
+_OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
+_WORDS: Final = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")
+_STEPS: Final = 2
+"""Steps of each batch: from the second on the optimizer's state is there while gradients are."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the process is to do.
+
+    Attributes:
+        plan: The plan as JSON.
+        loss: Name of the loss.
+        precision: Of activations.
+        batches: Patches of each batch, growing.
+        threads: Threads of PyTorch, as some of the memory is each thread's own.
+        most_bytes: Bytes that the process may take beyond what it has at its start; None: any.
+    """
+
+    plan: str
+    loss: LossName
+    precision: Precision
+    batches: Sequence[int]
+    threads: int
+    most_bytes: int | None
+
+
+def main() -> int:
+    """Answer the request on standard input; the exit status."""
+    request = Request(**json.load(sys.stdin))
+    torch.set_num_threads(request.threads)
+    _go_first(request.most_bytes)
+    answers = measure_peaks(
+        Plan.model_validate_json(request.plan),
+        request.loss,
+        request.precision,
+        request.batches,
+        torch.device("cpu"),
+        peak_bytes,
+    )
+    try:
+        for batch, peak in answers:
+            sys.stdout.write(json.dumps([batch, peak]) + "\n")
+            sys.stdout.flush()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return OUT_OF_MEMORY
+    return 0
+
+
+def measure_peaks(
+    plan: Plan,
+    loss_name: LossName,
+    precision: Precision,
+    batches: Sequence[int],
+    device: torch.device,
+    peak: Callable[[], int],
+) -> Iterator[tuple[int, int]]:
+    """Make steps of each batch; after each its patches and the most bytes so far.
+
+    The optimizer is AdamW, which keeps two numbers a weight and more than SGD.
+
+    Args:
+        plan: Says network, patch and classes.
+        loss_name: Name of the loss.
+        precision: Of activations.
+        batches: Patches of each batch, growing.
+        device: Where the steps are made.
+        peak: The most bytes that were taken until now.
+
+    Yields:
+        (0, bytes before the network is made), then (patches, bytes) of each batch.
+    """
+    yield 0, peak()
+    network = network_of(plan).to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
+    loss = SegmentationLoss(loss_name)
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    for batch in batches:
+        image = torch.randn(batch, len(plan.channels), *plan.patch_size, device=device)
+        image = image.contiguous(memory_format=torch.channels_last_3d)
+        label = torch.randint(0, len(plan.classes), (batch, 1, *plan.patch_size), device=device)
+        for _ in range(_STEPS):
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                value = loss(network(image), label)
+            value.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        yield batch, peak()
+
+
+def peak_bytes() -> int:
+    """The most bytes that this process has had in memory.
+
+    Linux keeps two such figures. ``ru_maxrss`` begins with what the parent had when it started the
+    process, which may be more than the process ever takes; ``VmHWM`` is the process's own.
+    """
+    if _STATUS.is_file():
+        for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that an allocation was refused; PyTorch has no class for it on CPUs."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error).lower() for words in _WORDS)
+
+
+def _go_first(most_bytes: int | None) -> None:
+    """Have an allocation refused before the machine's memory is full; and be the one that is ended.
+
+    The limit is on data, not on addresses, of which PyTorch reserves far more than it uses.
+    """
+    with suppress(OSError):  # not Linux, or not allowed
+        _OOM_SCORE.write_text("1000", encoding="ascii")
+    if most_bytes is not None and sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = most_bytes + _data_bytes()
+        if hard != resource.RLIM_INFINITY:
+            most = min(most, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+def _data_bytes() -> int:
+    for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

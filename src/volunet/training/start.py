@@ -1,0 +1,206 @@
+"""`start_run`: a data set and what the user asked for → a planned run and its prepared cases."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from volunet.datasets.cache import PreparedCase, prepare_cases
+from volunet.datasets.cases import Case, DataSet
+from volunet.datasets.check import check_dataset
+from volunet.datasets.fingerprint import take_fingerprint
+from volunet.datasets.rules import plan_from_fingerprint
+from volunet.datasets.splits import (
+    DEFAULT_FOLDS,
+    Fold,
+    find_splits,
+    parse_folds,
+    split_cases,
+)
+from volunet.errors import ConfigError, TrainingError
+from volunet.training.batch_size import choose_batch_size
+from volunet.training.config import TrainingConfig
+from volunet.training.fit_to_time import fit_to_time
+from volunet.training.run_folder import CACHE_FOLDER, Run, write_run
+
+_log = logging.getLogger(__name__)
+
+Counted = Callable[[str, int, int], None]
+"""Told a stage, how much of it is done and how much there is."""
+
+LONGEST_PREPARATION: Final = 0.8
+"""Share of the minutes that reading and preparing may take; what is left would train nothing."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked for besides the budget; None leaves a choice to the rules.
+
+    Attributes:
+        fold: ``K/N``, ``all``, ``all/N`` or ``none``; None: 1/5, or fewer folds of fewer cases.
+        batch_size: Patches in a batch; ``auto``: by the gradient noise scale and the memory.
+        precision: Whether activations are rounded; None: the quicker.
+        plan: The other arguments of `volunet.datasets.rules.plan_from_fingerprint`.
+    """
+
+    fold: str | None = None
+    batch_size: int | Literal["auto"] | None = None
+    precision: str | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def leave_network(self) -> bool:
+        """Whether the network's width and the patch are left to what is measured."""
+        fixed = self.plan.get("features") or self.plan.get("patch_size")
+        return not fixed and self.plan.get("preset", "auto") == "auto"
+
+
+def start_run(
+    dataset: DataSet,
+    folder: Path,
+    config: TrainingConfig,
+    wishes: Wishes,
+    *,
+    begun: float,
+    skip_bad: bool,
+    counted: Counted,
+) -> Run:
+    """Check, measure, prepare and plan, and write the run's description.
+
+    Args:
+        dataset: The data set.
+        folder: The run folder.
+        config: The budget and the settings that are given.
+        wishes: What else the user asked for.
+        begun: When the budget's clock began, in `time.monotonic`'s seconds.
+        skip_bad: Leave out cases that fail their check, instead of stopping.
+        counted: Told how it goes.
+
+    Returns:
+        The run; its cases are prepared in its cache.
+
+    Raises:
+        DatasetError: Cases fail their check, or are too few for the folds.
+        TrainingError: Reading has taken most of the time already.
+    """
+    if wishes.fold is not None:
+        parse_folds(wishes.fold)  # a wrong one shows before all cases are read
+    dataset = check_dataset(
+        dataset, skip_bad=skip_bad, progress=partial(counted, "check the cases")
+    )
+    # Cases that were left out make fewer folds.
+    config = replace(config, fold=wishes.fold or default_fold(dataset))
+    folds = parse_folds(config.fold, min(DEFAULT_FOLDS, len(dataset.cases)))
+    training, validation = _split(dataset, folds)
+    fingerprint = take_fingerprint(dataset, progress=partial(counted, "measure the cases"))
+    arguments = {**wishes.plan, "members": len(folds)}
+    if wishes.batch_size not in (None, "auto"):
+        arguments["batch_size"] = wishes.batch_size
+    replan = partial(plan_from_fingerprint, dataset, fingerprint, **arguments)
+    plan = replan()
+    run = Run(folder, plan, config, str(dataset.root.resolve()), training, validation)
+    write_run(run)
+    cases = prepare_run(dataset, run, run.training + run.validation, counted)
+    if config.minutes is not None:
+        left_s = time_left(config.minutes, begun) / len(folds)
+        timed = fit_to_time(
+            lambda width, share: replan(width=width, patch_share=share),
+            config,
+            left_s,
+            choose_network=wishes.leave_network,
+            choose_batch=wishes.batch_size is None,
+            choose_precision=wishes.precision is None,
+        )
+        plan, config = timed.plan, timed.config
+    if wishes.batch_size == "auto":
+        chosen = choose_batch_size(plan, config, cases[: len(training)])
+        plan = plan.model_copy(update={"batch_size": chosen.batch_size})
+        config = replace(config, accumulate=chosen.accumulate)
+    run = replace(run, plan=plan, config=config, prepared_s=time.monotonic() - begun)
+    write_run(run)
+    return run
+
+
+def prepare_run(
+    dataset: DataSet, run: Run, names: Sequence[str], counted: Counted
+) -> list[PreparedCase]:
+    """The prepared cases of these names, made where they are not there yet.
+
+    Raises:
+        ConfigError: The data set does not have one of them.
+    """
+    return prepare_cases(
+        _named(dataset, names, run),
+        dataset,
+        run.plan,
+        run.folder / CACHE_FOLDER,
+        partial(counted, "prepare the cases"),
+    )
+
+
+def time_left(minutes: float, begun: float) -> float:
+    """Seconds of the budget that are left for the fit.
+
+    Raises:
+        TrainingError: It is less than a fifth of it.
+    """
+    gone = time.monotonic() - begun
+    left = 60 * minutes - gone
+    if left < (1 - LONGEST_PREPARATION) * 60 * minutes:
+        raise TrainingError(
+            f"--minutes {minutes:g}",
+            f"reading and preparing the cases took {gone / 60:.1f} minutes",
+            f"They may take {LONGEST_PREPARATION:.0%} of the minutes; the rest trains.",
+            f"The prepared cases are kept: give more time with --resume --minutes "
+            f"{max(1, round(5 * gone / 60))}.",
+        )
+    return left
+
+
+def default_fold(dataset: DataSet) -> str:
+    """The first of `DEFAULT_FOLDS`, or of as many as there are cases; one case only trains."""
+    folds = min(DEFAULT_FOLDS, len(dataset.cases))
+    if folds < 2:
+        _log.warning("%s: one case, which trains; nothing validates.", dataset.name)
+        return "none"
+    if folds < DEFAULT_FOLDS:
+        _log.warning("%s: %d cases, so fold 1 of %d validates.", dataset.name, folds, folds)
+    return f"1/{folds}"
+
+
+def split_names(dataset: DataSet, fold: Fold) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the cases that train and that validate in a fold.
+
+    Raises:
+        DatasetError: There are fewer cases than folds.
+    """
+    training, validation = split_cases(dataset.cases, fold, find_splits(dataset))
+    return tuple(case.name for case in training), tuple(case.name for case in validation)
+
+
+def _split(dataset: DataSet, folds: Sequence[Fold]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A run's cases: those of its fold; of several folds all, each of which is split by itself."""
+    if len(folds) == 1:
+        return split_names(dataset, folds[0])
+    for fold in folds:
+        split_names(dataset, fold)  # too few cases show before any member is fitted
+    return tuple(sorted(case.name for case in dataset.cases)), ()
+
+
+def _named(dataset: DataSet, names: Sequence[str], run: Run) -> list[Case]:
+    cases = {case.name: case for case in dataset.cases}
+    missing = [name for name in names if name not in cases]
+    if missing:
+        raise ConfigError(
+            run.folder,
+            f"the run was started with {len(missing)} cases that {dataset.root} does not have, "
+            f"the first {missing[0]}",
+            f"A run goes on with the cases that it was started with, from {run.dataset}.",
+            "Give that data set, or train anew.",
+        )
+    return [cases[name] for name in names]

@@ -1,0 +1,80 @@
+"""How long a training step takes on this machine, measured."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from volunet.plan import Plan
+from volunet.training.config import Precision, TrainingConfig
+from volunet.training.module import SegmentationModule
+
+_WARM_UP: Final = 1
+"""Steps that are not counted: the first allocates and lets oneDNN choose its kernels."""
+
+_TIMED: Final = 2
+"""Steps of which the quicker counts: what else runs on the machine can only slow a step down."""
+
+
+def measure_step(plan: Plan, config: TrainingConfig) -> float:
+    """Seconds that a step of the plan's network, patch and batch takes, data loading excluded.
+
+    Args:
+        plan: Says network, patch and batch.
+        config: Says loss, optimizer and precision.
+
+    Returns:
+        Seconds; infinity where the device's memory is too small for it.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        # The network's first weights are random: the fit's own must not depend on this.
+        with torch.random.fork_rng():
+            return _measure(plan, config, device)
+    except torch.OutOfMemoryError:
+        return float("inf")
+
+
+def precisions() -> tuple[Precision, ...]:
+    """The precisions that this machine has instructions for."""
+    if torch.cuda.is_available():
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bfloat16 = torch.backends.mkldnn.is_available() and bool(
+            torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )
+    return ("float32", "bfloat16") if has_bfloat16 else ("float32",)
+
+
+def _measure(plan: Plan, config: TrainingConfig, device: torch.device) -> float:
+    module = SegmentationModule(plan, config).to(device).train()
+    optimizer = module.configure_optimizers()
+    size = (plan.batch_size, 1, *plan.patch_size)
+    image = torch.randn(plan.batch_size, len(plan.channels), *plan.patch_size, device=device)
+    image = image.contiguous(memory_format=torch.channels_last_3d)
+    label = torch.randint(0, len(plan.classes), size, device=device)
+    taken = []
+    for _ in range(_WARM_UP + _TIMED):
+        begin = time.perf_counter()
+        _step(module, optimizer, image, label, config.precision)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - begin)
+    return min(taken[_WARM_UP:])
+
+
+def _step(
+    module: SegmentationModule,
+    optimizer: torch.optim.Optimizer,
+    image: Tensor,
+    label: Tensor,
+    precision: Precision,
+) -> None:
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        loss: Tensor = module.loss(module.network(image), label)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
