@@ -15,7 +15,8 @@ there already is not measured again.
     python benchmarks/hippocampus.py --work FOLDER --minutes 30 --seeds 0 --recipe monai
     python benchmarks/hippocampus.py --work FOLDER --table-only --output FILE.md
 
-The first four take about 34, 31, 11 and 31 minutes. `--data` is the folder that holds Task04_Hippocampus.
+The first four take about 34, 31, 11 and 31 minutes. `--data` is the folder that holds
+Task04_Hippocampus.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ by which the best weights are kept and early stopping stops; bagging's three net
 fold of their own and share the 2 minutes. What is scored is the exported ONNX file through
 `volunet.predict`, on the scans' own grids.
 
-    python benchmarks/overfitting.py --work FOLDER --jobs 2 \\
-        --output benchmarks/results/overfitting.md --plot docs/images/overfitting.png
+    python benchmarks/overfitting.py --work FOLDER --jobs 2 --output FILE.md --plot FILE.png
 
 takes about 40 minutes on 2 cores: with `--jobs 2` two networks train at a time, one thread each.
 Rows are kept in the work folder; the same call goes on where an interrupted one ended.
@@ -34,8 +33,8 @@ from volunet.inference.evaluation import Statistic
 PACKAGES = ("volunet", "torch", "pytorch-lightning", "batchgeneratorsv2", "openvino")
 
 FIXED: dict[str, Any] = {
-    "features": (16, 32, 64, 128),
-    "patch_size": (40, 56, 40),
+    "features": [16, 32, 64, 128],
+    "patch_size": [40, 56, 40],
     "batch_size": 2,
     "precision": "bfloat16",
 }
@@ -60,7 +59,7 @@ MEASURES: dict[str, dict[str, Any]] = {
     "early stopping": {"patience": 3},
     "augmentation": {"augmentation": "strong"},
 }
-"""What each measure changes in `NONE`."""
+"""What each measure changes in `NONE`. Lists, as rows are JSON."""
 
 CONDITIONS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -84,7 +83,7 @@ def main() -> None:
     wanted: list[Row] = [
         {
             "condition": condition,
-            "changed": changed,
+            "arguments": {**FIXED, **NONE, **changed},
             "minutes": arguments.minutes,
             "jobs": arguments.jobs,
             "seed": int(seed),
@@ -115,7 +114,10 @@ def measure(settings: Row, *, data: Path, work: Path) -> Row:
     name = f"{settings['condition'].replace(' ', '-')}-seed{settings['seed']}"
     folder = new_folder(work / name)
     alone = settings["jobs"] == 1
-    arguments: dict[str, Any] = {**FIXED, **NONE, **settings["changed"]}
+    arguments: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in settings["arguments"].items()
+    }
     trained = volunet.train(
         write_table(few, folder / "training.csv"),
         folder / "run",
@@ -172,11 +174,11 @@ def verdict(rows: Sequence[Row]) -> str:
         return text + "One seed has no spread."
     pooled = math.sqrt((a.sd**2 + b.sd**2) / 2)
     within = "beyond" if a.mean - b.mean > pooled else "not beyond"
+    times = f"{(a.mean - b.mean) / pooled:.1f} times it, " if pooled else ""
     return (
         f"{text}The pooled standard deviation over the seeds, √((s₁² + s₂²) / 2), is "
-        f"{pooled:.4f}: the difference is {(a.mean - b.mean) / pooled:.1f} times it, "
-        f"**{within} the spread**. The worst seed of all together has {min(every):.4f}, the best "
-        f"of none {max(none):.4f}."
+        f"{pooled:.4f}: the difference is {times}**{within} the spread**. The worst seed of all "
+        f"together has {min(every):.4f}, the best of none {max(none):.4f}."
     )
 
 
@@ -238,7 +240,7 @@ def _flags(arguments: Mapping[str, Any]) -> list[str]:
     texts = []
     for name, value in arguments.items():
         separator = "x" if name == "patch_size" else ","
-        several = isinstance(value, (list, tuple))
+        several = isinstance(value, list)
         text = separator.join(map(str, value)) if several else str(value)
         texts.append(f"--{name.replace('_', '-')} {text}")
     return texts

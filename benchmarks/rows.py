@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -60,7 +61,8 @@ def measure_missing(
                 if fault is None:
                     _append(work, future.result())
                 else:
-                    print(f"failed: {running[future]}: {fault!r}", file=sys.stderr)
+                    print(f"failed: {running[future]}", file=sys.stderr)
+                    traceback.print_exception(fault)
                     failed += 1
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
+import torch
 
 import volunet
 from volunet.errors import ConfigError, OutputError
-from volunet.inference import open_model
-from volunet.training.run_folder import read_network, read_run
+from volunet.inference import open_engine, open_model
+from volunet.inference.engines.torch_engine import TorchEngine
+from volunet.nets.deployed import DeployedNetwork
+from volunet.training.run_folder import member_folder, read_network, read_run
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +100,60 @@ def test_no_size_to_check(blob_run, tmp_path):
     with pytest.raises(ConfigError, match=r"--sizes 0: no size to check"):
         volunet.export(blob_run, tmp_path / "model.onnx", sizes=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def probabilities_of_members(bagged_run, scan):
+    """Mean over the members' own runs, each through its own softmax, in float64."""
+    total = 0.0
+    for number in (1, 2, 3):
+        run = read_run(member_folder(bagged_run, number))
+        with torch.inference_mode():
+            logits = DeployedNetwork(read_network(run), run.plan)(torch.from_numpy(scan))
+        total = total + torch.softmax(logits.double(), dim=1).numpy() / 3
+    return total
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+def test_an_ensemble_is_one_file_with_the_mean_of_its_members(bagged_run, bagged_model, engine):
+    model = open_model(bagged_model, engine)
+    assert model.plan == read_run(bagged_run).plan
+    assert model.plan.members == 3
+    for size in [(1, 1, 1), (1, 9, 5), (7, 3, 11), (13, 1, 3), (9, 15, 7)]:
+        scan = np.random.default_rng(0).normal(120, 40, (1, 1, *size)).astype(np.float32)
+        answer = model.engine.run(scan)
+        assert (answer.shape, answer.dtype.name) == ((1, 2, *size), "float32")
+        # 1e-5: float32 sums of the networks in another order, not of the mean alone.
+        want = probabilities_of_members(bagged_run, scan)
+        assert np.abs(np.exp(answer) - want).max() <= 1e-5
+        np.testing.assert_allclose(np.exp(answer).sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_each_answer_of_an_ensemble_passes_the_check(bagged_run, tmp_path):
+    scan = np.random.default_rng(1).normal(120, 40, (1, 1, 9, 7, 11)).astype(np.float32)
+    found = {}
+    for answer in ("probabilities", "labels"):
+        report = volunet.export(bagged_run, tmp_path / f"{answer}.onnx", answer=answer, sizes=2)
+        assert (report.passed, report.reference, len(report.rows)) == (True, "torch", 4)
+        found[answer] = open_model(tmp_path / f"{answer}.onnx", "onnxruntime").engine.run(scan)
+    want = probabilities_of_members(bagged_run, scan)
+    assert np.abs(found["probabilities"] - want).max() <= 1e-5
+    assert found["labels"].shape == (1, 1, 9, 7, 11)
+    certain = np.abs(want[:, 0] - want[:, 1]) > 1e-4
+    assert certain.mean() > 0.9
+    assert np.array_equal(found["labels"][:, 0][certain], want.argmax(axis=1)[certain])
+    assert len(np.unique(found["labels"])) == 2
+
+
+def test_the_file_of_an_ensemble_is_checked_against_its_rebuilt_networks(bagged_model):
+    report = volunet.check(bagged_model, sizes=2)
+    assert (report.passed, report.reference, len(report.rows)) == (True, "torch", 4)
+    assert isinstance(open_engine(bagged_model, "torch"), TorchEngine)
+
+
+def test_an_ensemble_with_a_member_that_is_not_trained_is_not_exported(bagged_run, tmp_path):
+    run = shutil.copytree(bagged_run, tmp_path / "run")
+    (member_folder(run, 3) / "weights.safetensors").unlink()
+    message = r"fold_3: no weights\.safetensors: the run of fold 3 ended .*\n.*\n.*run --resume"
+    with pytest.raises(ConfigError, match=message):
+        volunet.export(run, tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

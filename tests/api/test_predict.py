@@ -290,3 +290,23 @@ def test_the_function_is_volunets_own() -> None:
     assert volunet.predict is predict
     with pytest.raises(AttributeError, match="module 'volunet' has no attribute 'segment'"):
         _ = volunet.segment
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+def test_a_run_of_several_members_answers_as_its_file(
+    bagged_run: Path, bagged_model: Path, blobs: Path, engine: str
+) -> None:
+    file = blobs / "imagesTr" / "blob_2.nii.gz"
+    run, model = (open_any(source, engine, threads=1) for source in (bagged_run, bagged_model))
+    shares = predict(run, file, probabilities=True).array
+    assert np.abs(shares - predict(model, file, probabilities=True).array).max() <= 1e-6
+    labels = predict(run, file).array
+    assert np.array_equal(labels, predict(model, file).array)
+    assert len(np.unique(labels)) == 2
+    # The mean of the members, so that none of them alone gives it.
+    members = [
+        predict(bagged_run / f"fold_{number}", file, engine=engine, probabilities=True).array
+        for number in (1, 2, 3)
+    ]
+    assert np.abs(shares - sum(members) / 3).max() <= 1e-5
+    assert min(np.abs(shares - member).max() for member in members) > 0.01

@@ -74,6 +74,21 @@ def test_a_run_folder_is_streamed(blob_run: Path, blobs: Path) -> None:
     assert np.abs(whole - got).max() <= 1e-5
 
 
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+def test_an_ensemble_is_streamed(bagged_model: Path, blobs: Path, engine: str) -> None:
+    file = blobs / "imagesTr" / "blob_1.nii.gz"
+    model = open_any(bagged_model, engine, threads=1)
+    told = Told()
+    whole, got = (
+        predict(model, file, mode=mode, probabilities=True, report=told.report).array
+        for mode in ("whole", "streamed")
+    )
+    assert [chosen.streamed is None for _, chosen in told.planned] == [True, False]
+    assert got.shape == (2, 12, 12, 12)
+    assert np.ptp(got) > 0.1
+    assert np.abs(whole - got).max() <= 1e-5
+
+
 def test_the_scan_given_stays_as_it_is(model: Model, scan: Volume) -> None:
     before = scan.array.copy()
     predict(model, scan, mode="streamed")

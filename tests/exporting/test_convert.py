@@ -14,9 +14,9 @@ import pytest
 from onnx import numpy_helper
 
 import volunet
-from volunet.exporting.convert import example_size
+from volunet.exporting.convert import convert, example_size
 from volunet.graph.onnx_file import find_plan, read_onnx
-from volunet.nets import UNet3d
+from volunet.nets import UNet3d, network_of
 from volunet.plan import Plan
 
 
@@ -68,6 +68,30 @@ def test_weights_keep_their_names_and_values(proto: onnx.ModelProto, tiny_networ
     assert len(wanted) == 66
     assert wanted.keys() - stored.keys() == set()
     assert all(np.array_equal(stored[name], array) for name, array in wanted.items())
+
+
+def test_an_ensemble_has_each_members_weights_and_one_normalisation(
+    tiny_plan: Callable[..., Plan],
+) -> None:
+    plan = tiny_plan(features=(2, 4), members=3)
+    ensemble = network_of(plan).eval()
+    proto = onnx.load_model_from_string(convert(ensemble, plan))
+    onnx.checker.check_model(proto, full_check=True)
+    stored = {i.name: numpy_helper.to_array(i) for i in proto.graph.initializer}
+    wanted = {
+        f"network.{name}": tensor.numpy()
+        for name, tensor in ensemble.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    # 3 blocks of 2 convolutions and 2 norms, an upsampling and the head: 12 + 24 + 2 + 2 each.
+    assert len(wanted) == 3 * 40
+    assert "network.members.2.encoders.0.conv1.weight" in wanted
+    assert wanted.keys() - stored.keys() == set()
+    assert all(np.array_equal(stored[name], array) for name, array in wanted.items())
+    kinds = [node.op_type for node in proto.graph.node]
+    assert (kinds.count("Clip"), kinds.count("Conv")) == (1, 3 * 7)
+    assert (kinds.count("LogSoftmax"), kinds.count("Max"), kinds.count("Exp")) == (3, 2, 3)
+    assert axes(proto.graph.output[0]) == [1, 3, "depth", "height", "width"]
 
 
 def test_batch_norms_are_not_folded_into_convolutions(proto: onnx.ModelProto) -> None:

@@ -200,8 +200,14 @@ def test_weights_of_another_network_than_the_plans_are_run_as_the_graph_says(
         text = plan.model_copy(update={"network": network}).model_dump_json()
         helper.set_model_props(proto, {METADATA_KEY: text})
 
+    def double(proto: onnx.ModelProto) -> None:
+        plan = find_plan(read_onnx(tiny_onnx), tiny_onnx)
+        assert plan is not None
+        text = plan.model_copy(update={"members": 2}).model_dump_json()
+        helper.set_model_props(proto, {METADATA_KEY: text})
+
     want = open_engine(tiny_onnx, "torch", threads=1).run(raw(5, 6, 7))
-    for file, edit in (("renamed.onnx", rename), ("wide.onnx", widen)):
+    for file, edit in (("renamed.onnx", rename), ("wide.onnx", widen), ("two.onnx", double)):
         engine = open_engine(edited(tiny_onnx, tmp_path / file, edit), "torch", threads=1)
         assert isinstance(engine, TorchGraphEngine)
         np.testing.assert_allclose(engine.run(raw(5, 6, 7)), want, rtol=0, atol=1e-5)

@@ -37,6 +37,15 @@ THIN: dict[str, Any] = {
         ({"norm": "layer"}, "norm is one of batch, instance, group, none"),
         ({"activation": "mish"}, "activation is one of relu, leaky_relu, elu, gelu"),
         ({"output_activation": "tanh"}, "one of none, relu, sigmoid, softmax"),
+        (
+            {"dropout": (0.1, 0.2, 0.3)},
+            r"UNet3d: 2 features, 3 dropouts\.\nDropout is one number .*\nGive as many as features",
+        ),
+        ({"dropout": ()}, "2 features, 0 dropouts"),
+        ({"dropout": (0.1, 1.0)}, r"dropout \(0\.1, 1\.0\)\.\nProbabilities are .* below 1.*\nFor"),
+        ({"dropout": -0.1}, r"dropout \(-0\.1, -0\.1\)"),
+        ({"dropout": 1}, r"dropout \(1, 1\)"),
+        ({"dropout": (0.1, float("nan"))}, r"dropout \(0\.1, nan\)"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -172,3 +181,21 @@ def test_residual_dropout_and_activation_reach_every_block() -> None:
     added = sum(p.numel() for p in fancy.parameters()) - sum(p.numel() for p in plain.parameters())
     # 1×1×1 convolutions of the encoder 1→2, 2→4, 4→6 and of the decoder 4→2, 8→4, with bias.
     assert added == (2 + 2) + (8 + 4) + (24 + 6) + (8 + 2) + (32 + 4)
+
+
+def test_each_level_has_its_own_dropout() -> None:
+    network = UNet3d(1, 2, (2, 4, 6), dropout=(0.0, 0.25, 0.5))
+    # At 0 there is no dropout at all, so that a file is not made to carry one.
+    assert isinstance(network.encoders[0].dropout, torch.nn.Identity)
+    assert isinstance(network.decoders[0].dropout, torch.nn.Identity)
+    assert [network.encoders[1].dropout.p, network.encoders[2].dropout.p] == [0.25, 0.5]
+    assert network.decoders[1].dropout.p == 0.25
+
+
+def test_dropout_changes_answers_in_training_only() -> None:
+    plain, dropped = UNet3d(1, 2, (2, 4)), UNet3d(1, 2, (2, 4), dropout=(0.0, 0.5))
+    dropped.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 1, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(plain.eval()(x), dropped.eval()(x))
+    torch.manual_seed(0)
+    assert not torch.equal(dropped.train()(x), plain.train()(x))

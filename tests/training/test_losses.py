@@ -160,12 +160,16 @@ def test_gradient_points_to_the_label(name):
     assert float(gradient[4:].min()) > 0
 
 
-def test_background_is_left_out_of_the_dice():
-    logits, label = random_batch(classes=2)
-    # With the classes' places changed, the Dice is the other class's, and another number.
-    straight = SegmentationLoss("dice")(logits, label)
-    swapped = SegmentationLoss("dice")(logits.flip(1), 1 - label)
-    assert abs(float(straight) - float(swapped)) > 1e-2
+@pytest.mark.parametrize("name", ["dice", "tversky"])
+def test_background_is_left_out_of_the_overlap(name):
+    # With the classes' places changed it is that of the other class: 0.9 + 0.6 of 2 voxels.
+    logits, label = four_voxels()
+    expected = {
+        "dice": 1 - 2 * 1.5 / (2.2 + 2),
+        "tversky": 1 - 1.5 / (1.5 + 0.3 * 0.7 + 0.7 * 0.5),
+    }
+    swapped = SegmentationLoss(name)(logits.flip(1), 1 - label)
+    assert float(swapped) == pytest.approx(expected[name], abs=SMOOTH)
 
 
 @every_loss
@@ -197,7 +201,7 @@ def test_finite_value_and_gradient(name, label, scale):
     logits = (scale * noise).requires_grad_()
     loss = SegmentationLoss(name, [0.9, 0.1, 0.0])(logits, label)
     loss.backward()
-    assert math.isfinite(float(loss))
+    assert math.isfinite(loss.item())
     assert bool(torch.isfinite(logits.grad).all())
     # Certain logits may be where a loss is flat; elsewhere a batch that has a class pulls at it.
     if scale == 1.0 and len(label.unique()) > 1:
@@ -232,14 +236,16 @@ def test_deep_supervision_measures_distances_once(monkeypatch):
 
 @every_loss
 def test_order_of_voxels(name):
-    logits, label = random_batch()
+    logits, _ = random_batch()
+    # Each class is a slab, so that its boundary is in one place.
+    label = (torch.arange(60) // 20).reshape(1, 1, 3, 4, 5).repeat(2, 1, 1, 1, 1)
     order = torch.from_numpy(np.random.default_rng(1).permutation(60))
     permuted = [x.flatten(2)[..., order].reshape(x.shape) for x in (logits, label)]
     loss = SegmentationLoss(name, [0.5, 0.3, 0.2])
     change = abs(float(loss(*permuted)) - float(loss(logits, label)))
     if name == "boundary":
         # Only this one knows which voxels are neighbours.
-        assert change > 1e-3
+        assert change > 1e-2
     else:
         # float32 sums in another order.
         assert change < 1e-5

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from volunet.errors import ConfigError
-from volunet.nets import network_of
+from volunet.nets import Ensemble, network_of
 from volunet.training.config import TrainingConfig
 from volunet.training.run_folder import (
     RUN_VERSION,
     Run,
+    member_folder,
     read_best_dice,
     read_network,
     read_run,
@@ -26,8 +28,8 @@ from volunet.training.run_folder import (
 @pytest.fixture
 def run(blob_plan, tmp_path):
     folder = tmp_path / "run"
-    config = TrainingConfig(minutes=2.5, fold="2/3", optimizer="sgd", patience=4, seed=7)
-    written = Run(folder, blob_plan, config, "/data/blobs", ("a", "b"), ("c",))
+    config = TrainingConfig(minutes=2.5, fold="2/3", optimizer="sgd", accumulate=4, seed=7)
+    written = Run(folder, blob_plan, config, "/data/blobs", ("a", "b"), ("c",), 12.5)
     write_run(written)
     return written
 
@@ -145,3 +147,59 @@ def test_weights_of_another_network(run, blob_plan):
     write_weights(run.folder, network_of(blob_plan.model_copy(update={"network": wider})), 0.5)
     with pytest.raises(ConfigError, match="not the weights of the plan's network"):
         read_network(run)
+
+
+@pytest.fixture
+def bagged(run):
+    """A run of three members, the second of which has no weights yet."""
+    torch.manual_seed(2)
+    outer = replace(run, plan=run.plan.model_copy(update={"members": 3}))
+    write_run(outer)
+    for number in (1, 2, 3):
+        folder = member_folder(outer.folder, number)
+        folder.mkdir()
+        write_run(replace(run, folder=folder))
+        if number != 2:
+            write_weights(folder, network_of(run.plan), 0.5)
+    return outer
+
+
+def test_members_are_read_as_an_ensemble(bagged):
+    folder = member_folder(bagged.folder, 2)
+    assert folder.name == "fold_2"
+    write_weights(folder, network_of(read_run(folder).plan), 0.25)
+    found = read_network(read_run(bagged.folder))
+    assert isinstance(found, Ensemble)
+    assert not any(module.training for module in found.modules())
+    assert len(found.members) == 3
+    for number, member in enumerate(found.members, start=1):
+        alone = read_network(read_run(member_folder(bagged.folder, number))).state_dict()
+        for name, tensor in member.state_dict().items():
+            np.testing.assert_array_equal(tensor.numpy(), alone[name].numpy())
+    first, second, _ = (member.head.weight for member in found.members)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_a_member_without_weights_yet(bagged, began):
+    folder = member_folder(bagged.folder, 2)
+    if not began:
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+    message = (
+        r"run/fold_2: no weights\.safetensors: the run of fold 2 ended before its first "
+        r"validation\.\nA run writes its weights .*\n"
+        r"Go on with it: volunet train /data/blobs -o .*/run --resume"
+    )
+    with pytest.raises(ConfigError, match=message):
+        read_network(bagged)
+
+
+def test_a_member_of_another_network(bagged):
+    wider = bagged.plan.network.model_copy(update={"features": (5, 8)})
+    other = network_of(bagged.plan.model_copy(update={"network": wider, "members": 1}))
+    write_weights(member_folder(bagged.folder, 2), other, 0.5)
+    message = r"fold_2/weights\.safetensors: not the weights of the plan's network"
+    with pytest.raises(ConfigError, match=message):
+        read_network(bagged)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -121,9 +120,10 @@ def train(
     check_train_extra("train")
     from volunet.training.bagging import fit_run
     from volunet.training.config import TrainingConfig
-    from volunet.training.processes import joined_processes, process_rank, wait_for_all
+    from volunet.training.processes import first_alone, joined_processes
     from volunet.training.run_folder import read_run
-    from volunet.training.start import Wishes, prepare_run, start_run
+    from volunet.training.start import prepare_run, resume_run, start_run
+    from volunet.training.wishes import Wishes
 
     output = Path(output)
     found = read_dataset(dataset)
@@ -132,44 +132,43 @@ def train(
         if progress:
             progress(stage, done / total, {})
 
+    def begin() -> None:
+        if resume:
+            resume_run(found, output, minutes=minutes, epochs=epochs, begun=begun, counted=counted)
+            return
+        config = TrainingConfig(
+            minutes=minutes,
+            epochs=epochs,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            loss=loss,
+            precision=precision or "float32",
+            workers=workers,
+            seed=seed,
+        )
+        check_output_folder(output)
+        wishes = Wishes(
+            fold=fold,
+            batch_size=batch_size,
+            precision=precision,
+            plan={
+                "preset": preset,
+                "features": tuple(features) if features else None,
+                "patch_size": patch_size,
+                "spacing_mm": spacing_mm,
+                "norm": norm,
+                "dropout": dropout if isinstance(dropout, (int, float)) else tuple(dropout),
+                "l1": l1,
+                "l2": l2,
+                "augmentation": augmentation,
+                "patience": patience,
+            },
+        )
+        start_run(found, output, config, wishes, begun=begun, skip_bad=skip_bad, counted=counted)
+
     with joined_processes():
-        if process_rank() == 0 and not resume:
-            config = TrainingConfig(
-                minutes=minutes,
-                epochs=epochs,
-                optimizer=optimizer,
-                learning_rate=learning_rate,
-                loss=loss,
-                precision=precision or "float32",
-                workers=workers,
-                seed=seed,
-            )
-            check_output_folder(output)
-            wishes = Wishes(
-                fold=fold,
-                batch_size=batch_size,
-                precision=precision,
-                plan={
-                    "preset": preset,
-                    "features": tuple(features) if features else None,
-                    "patch_size": patch_size,
-                    "spacing_mm": spacing_mm,
-                    "norm": norm,
-                    "dropout": dropout if isinstance(dropout, (int, float)) else tuple(dropout),
-                    "l1": l1,
-                    "l2": l2,
-                    "augmentation": augmentation,
-                    "patience": patience,
-                },
-            )
-            start_run(
-                found, output, config, wishes, begun=begun, skip_bad=skip_bad, counted=counted
-            )
-        wait_for_all()
+        first_alone(begin)
         run = read_run(output)
-        if resume and (minutes is not None or epochs is not None):
-            changed = dataclasses.replace(run.config, minutes=minutes, epochs=epochs)
-            run = dataclasses.replace(run, config=changed)
         result = fit_run(
             run,
             found,

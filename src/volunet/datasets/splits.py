@@ -80,26 +80,26 @@ class Fold:
         return "none" if self.is_none else f"{self.number}/{self.count}"
 
 
-def parse_folds(text: str, default_count: int = DEFAULT_FOLDS) -> tuple[Fold, ...]:
+def parse_folds(text: str, num_cases: int) -> tuple[Fold, ...]:
     """The folds that a text names: one, none, or all for bagging.
 
     Args:
         text: ``K/N``, ``none``, ``all`` or ``all/N``.
-        default_count: How many folds ``all`` has.
+        num_cases: Cases that there are: ``all`` has `DEFAULT_FOLDS`, or one a case.
 
     Raises:
         ConfigError: It is none of these.
 
     Example:
-        >>> [str(fold) for fold in parse_folds("all/3")]
+        >>> [str(fold) for fold in parse_folds("all", 3)]
         ['1/3', '2/3', '3/3']
-        >>> parse_folds("2/5")
+        >>> parse_folds("2/5", 30)
         (Fold(number=2, count=5),)
     """
     match = re.fullmatch(r"\s*all\s*(?:/\s*(\d+)\s*)?", text, re.IGNORECASE)
     if match is None:
         return (Fold.parse(text),)
-    count = int(match[1]) if match[1] else default_count
+    count = int(match[1]) if match[1] else max(2, min(DEFAULT_FOLDS, num_cases))
     return tuple(Fold.parse(f"{number}/{count}") for number in range(1, max(count, 1) + 1))
 
 

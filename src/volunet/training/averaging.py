@@ -30,6 +30,9 @@ class AveragedWeights(WeightAveraging):
     def __init__(self) -> None:
         super().__init__(avg_fn=average)
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the module its own last weights, from which a resumed fit goes on."""
+
     def network(self, module: pl.LightningModule) -> UNet3d:
         """The averaged network; before the first step the module's own."""
         holder = module if self._average_model is None else self._average_model.module

@@ -61,7 +61,7 @@ def fit_run(
         )
     known = {*run.training}
     own = replace(dataset, cases=tuple(case for case in dataset.cases if case.name in known))
-    folds = parse_folds(run.config.fold, run.plan.members)
+    folds = parse_folds(run.config.fold, len(own.cases))
     results: list[FitResult] = []
     spent_s = run.prepared_s if resume else time.monotonic() - begun
     for index, fold in enumerate(folds):
@@ -75,7 +75,7 @@ def fit_run(
         member = Run(
             folder,
             run.plan.model_copy(update={"members": 1}),
-            replace(run.config, fold=str(fold), minutes=minutes),
+            replace(run.config, fold=str(fold), minutes=minutes, seed=run.config.seed + index),
             run.dataset,
             training,
             validation,

@@ -1,4 +1,4 @@
-"""``--batch-size auto``: patches a step by the gradient noise scale, patches a pass by the memory."""
+"""`--batch-size auto`: patches a step by the noise scale, patches a pass by the memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from itertools import count
 from typing import Final
 
 import torch
-from torch import nn
 
 from volunet.datasets.cache import PreparedCase
 from volunet.datasets.patches import Patch, TrainingPatches
@@ -100,38 +99,114 @@ def choose_batch_size(
     if seconds is None:
         seconds = max(SHORTEST_S, MEASURING_SHARE * 60 * (config.minutes or 0.0))
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # The initial weights are the fit's own affair: they do not depend on what is drawn here.
-    with torch.random.fork_rng():
+    smallest = smallest_batch(plan)
+    memory = find_memory_limit(
+        plan, config, least=smallest, device=device, seconds=MEMORY_SHARE * seconds
+    )
+    if memory.largest_batch is not None and memory.largest_batch < smallest:
+        raise _too_large(plan, smallest, memory)
+    # Drawing weights here must not change those that the fit will draw.
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = network_of(plan)
-    least = 2 if has_batch_norm(network) else 1
-    memory = find_memory_limit(
-        plan, config, least=least, device=device, seconds=MEMORY_SHARE * seconds
-    )
-    if memory.largest_batch is not None and memory.largest_batch < 1:
-        raise _too_large(plan, memory)
-    in_a_pass = least if memory.largest_batch is None else min(least, memory.largest_batch)
     network = network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     fractions = None if plan.fingerprint is None else plan.fingerprint.class_fractions
     noise = measure_noise_scale(
         network,
         SegmentationLoss(config.loss, fractions).to(device),
-        _patches(TrainingPatches(cases, plan, config.seed)),
-        micro_batch=in_a_pass,
+        _numbered(TrainingPatches(cases, plan, config.seed)),
+        micro_batch=min(LEAST, memory.largest_batch or LEAST),
         micro_batches=MICRO_BATCHES,
         learning_rate=config.highest_learning_rate,
         seconds=seconds - (clock() - begin),
         precision=config.precision,
         clock=clock,
     )
-    choice = decide(
-        noise, memory, batch_norm=least == 2, fallback=plan.batch_size, cases=len(cases)
-    )
+    choice = decide(noise, memory, plan, num_cases=len(cases))
     _log.info(
-        "Batch size: %d in a pass, %d in a step (%s; chosen in %.0f s).",
+        "Batch size: %d a pass, %d a step, chosen in %.0f s: %s.",
         choice.batch_size,
         choice.batch_size * choice.accumulate,
-        choice.reason,
         clock() - begin,
+        choice.reason,
     )
     return choice
+
+
+def decide(noise: NoiseScale, memory: MemoryLimit, plan: Plan, *, num_cases: int) -> BatchChoice:
+    """The choice that what was measured leads to.
+
+    Patches a step are the noise scale, or the power of 2 that is nearest as a factor, from `LEAST`
+    to `MOST` and to the number of cases. Where the noise scale is undetermined they are the plan's
+    batch, or the least that the noise scale may be if that is more. Patches a pass are as many of
+    them as memory holds, the plan's batch where that is not known.
+
+    Args:
+        noise: The noise scale.
+        memory: The largest batch, at least 1 where it is known.
+        plan: Says the batch that was planned, and the norm.
+        num_cases: Training cases.
+    """
+    wanted = noise.value if noise.is_determined else max(plan.batch_size, noise.lowest)
+    most = min(MOST, max(LEAST, _power_below(num_cases)))
+    nearest = 2 ** round(math.log2(min(max(wanted, 1.0), 2.0 * MOST)))
+    a_step = min(max(nearest, LEAST), most)
+    reasons = [f"the gradient noise scale is {noise}"]
+    if nearest < a_step:
+        reasons.append(f"{LEAST} patches a step are the least")
+    elif nearest > a_step:
+        cases = f", for {num_cases} cases" if most < MOST else ""
+        reasons.append(f"{most} patches a step are the most{cases}")
+    reasons.append(memory.reason)
+    holds = plan.batch_size if memory.largest_batch is None else memory.largest_batch
+    a_pass = min(a_step, _power_below(holds))
+    if a_pass == 1 and _has_batch_norm(plan):
+        reasons.append(
+            "a pass holds 1 patch, whose own statistics are all that batch norm gets: smaller "
+            "patches, or group norm, would train better"
+        )
+    return BatchChoice(
+        batch_size=a_pass,
+        accumulate=a_step // a_pass,
+        noise_scale=noise,
+        memory_bytes_per_patch=memory.bytes_per_patch,
+        limit=memory.largest_batch,
+        reason="; ".join(reasons),
+    )
+
+
+def smallest_batch(plan: Plan) -> int:
+    """2 where batch norm may have a single voxel at the deepest level, of which it takes 2; else 1.
+
+    Example: patches of 16×16×16 in a network of total stride 16.
+    """
+    if plan.network is None or not _has_batch_norm(plan):
+        return 1
+    total = [1, 1, 1]
+    for stride in plan.network.strides or [(2, 2, 2)] * (len(plan.network.features) - 1):
+        total = [t * s for t, s in zip(total, stride, strict=True)]
+    return 2 if all(d < 2 * t for d, t in zip(plan.patch_size, total, strict=True)) else 1
+
+
+def _has_batch_norm(plan: Plan) -> bool:
+    return plan.network is not None and plan.network.norm == "batch"
+
+
+def _numbered(patches: TrainingPatches) -> Iterator[Patch]:
+    return (patches[index] for index in count())
+
+
+def _power_below(number: int) -> int:
+    """The largest power of 2 that is not above a number of at least 1."""
+    return 1 << (number.bit_length() - 1)
+
+
+def _too_large(plan: Plan, smallest: int, memory: MemoryLimit) -> ConfigError:
+    size = "×".join(map(str, plan.patch_size))
+    return ConfigError(
+        "--batch-size auto",
+        f"no room for a training step of {smallest} patch{'es' * (smallest > 1)} of {size} voxels "
+        f"({memory.reason})",
+        "At least the smallest batch fits into the memory that is free.",
+        "Give smaller patches (--patch-size), fewer --features, or free memory.",
+    )

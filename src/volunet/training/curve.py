@@ -45,7 +45,7 @@ def draw_curve(metrics_file: Path, folder: Path) -> None:
             x, y = zip(*points, strict=True)
             lines += axes.plot(x, y, style, marker=marker, ms=3, color=colour, label=label)
     losses.set_xlabel("step")
-    losses.set_ylabel("loss (Dice + cross-entropy)")
+    losses.set_ylabel("loss")
     losses.set_ylim(bottom=0)
     dice.set_ylabel("Dice")
     dice.set_ylim(0, 1)

@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
@@ -29,10 +28,11 @@ from volunet.training.checkpoints import (
     read_checkpoint,
 )
 from volunet.training.config import Precision
-from volunet.training.loaders import Loaders
+from volunet.training.loaders import Loaders, worker_errors
 from volunet.training.module import SegmentationModule
 from volunet.training.processes import local_processes, num_processes
 from volunet.training.run_folder import LAST_FILE, METRICS_FILE, Run
+from volunet.training.step_time import training_device
 from volunet.training.telemetry import GRADIENT_NORM, LayerTelemetry, Telemetry
 
 _log = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ def fit(
         VolunetError: What a worker met, with the file.
     """
     config, regularisation = run.config, run.plan.regularisation
+    # Without a checkpoint the fit begins anew, but what preparing took is spent.
+    before_s = run.prepared_s if resume else 0.0
     resume = resume and (run.folder / LAST_FILE).is_file()
     pl.seed_everything(config.seed, verbose=False)
     module = SegmentationModule(run.plan, config)
@@ -96,9 +98,10 @@ def fit(
         validation,
         seed=config.seed,
         workers=config.workers,
+        accumulate=config.accumulate,
         looked_at=config.validation_cases,
     )
-    budget = Budget(config, begun)
+    budget = Budget(config, begun, before_s)
     averaged = AveragedWeights()
     best = BestWeights(run.folder, averaged)
     telemetry = Telemetry(budget, loaders.training)
@@ -109,7 +112,7 @@ def fit(
         # The next patch after the last step, so that a resumed fit repeats none.
         per_step = run.plan.batch_size * config.accumulate * num_processes()
         loaders.sampler.next_index = last_step * per_step
-    with _quiet(), interrupt:
+    with _quiet(), interrupt, worker_errors():
         trainer = pl.Trainer(
             max_epochs=config.epochs if config.epochs is not None else -1,
             callbacks=[
@@ -117,10 +120,10 @@ def fit(
                 interrupt,
                 telemetry,
                 LayerTelemetry(run.folder, budget, last_step),
-                # Behind those that end a fit, as it saves the state where they do; before the
-                # averaging, which at the end replaces the last weights by their average.
-                best,
                 averaged,
+                # Behind the averaging and those that end a fit, as it saves the state where they
+                # do.
+                best,
                 *_early_stopping(regularisation.patience, bool(validation)),
                 last_checkpoint(run.folder),
                 ShowProgress(run.folder, budget, report),
@@ -161,10 +164,11 @@ def fit(
 
 def _devices() -> dict[str, Any]:
     """Where Lightning trains: on one device, or with the processes that `torchrun` started."""
+    accelerator = training_device().type
     if num_processes() == 1:
-        return {"devices": 1}
+        return {"accelerator": accelerator, "devices": 1}
     return {
-        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+        "accelerator": accelerator,
         "devices": local_processes(),
         "num_nodes": num_processes() // local_processes(),
         "strategy": "ddp",
@@ -195,6 +199,8 @@ def _csv_logger(run: Run, last_step: int | None) -> CSVLogger:
             if value and name != "step"
         }
         logger.log_metrics(figures, step=int(row["step"]))
+    # Lightning has removed the file: a fit that is killed again must not have lost its rows.
+    logger.save()
     return logger
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -36,31 +37,45 @@ class TimedLoader(DataLoader[Any]):
 
     waited_s = 0.0
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         batches = super().__iter__()
         first = True
         while True:
             begin = time.monotonic()
             try:
-                batch = next(batches)
+                with worker_errors():
+                    batch = next(batches)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                raise TrainingError(
-                    "a process that prepares patches",
-                    f"ended by itself ({str(error).splitlines()[0]})",
-                    "Such a process lives as long as the fit. The system ends it where memory is "
-                    "short.",
-                    "Free memory, or go on with --resume --workers 0.",
-                ) from error
             if isinstance(batch, VolunetError):
                 raise batch
             if not first:
                 self.waited_s += time.monotonic() - begin
             first = False
             yield batch
+
+
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """Say of a worker that was killed what to do.
+
+    PyTorch raises its end from a signal's handler, so that it may also come in the middle of a
+    step, while nobody waits for a batch.
+
+    Raises:
+        TrainingError: A worker was killed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, VolunetError) or "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            "a process that prepares patches",
+            f"ended by itself ({str(error).splitlines()[0]})",
+            "Such a process lives as long as the fit. The system ends it where memory is short.",
+            "Free memory, or go on with --resume --workers 0.",
+        ) from error
 
 
 class Loaders:
@@ -72,6 +87,7 @@ class Loaders:
         validation: Cases that validate, which may be none.
         seed: Seed of the training patches.
         workers: Processes that prepare training patches.
+        accumulate: Batches a step; an epoch is whole steps.
         looked_at: Validation cases that are looked at in each validation, and as many training
             cases beside them.
     """
@@ -84,9 +100,10 @@ class Loaders:
         *,
         seed: int,
         workers: int,
+        accumulate: int,
         looked_at: int,
     ) -> None:
-        per_step = plan.batch_size * num_processes()
+        per_step = plan.batch_size * accumulate * num_processes()
         steps = -(-len(training) // per_step)
         self.sampler = ConsecutiveSampler(steps * per_step, process_rank(), num_processes())
         self.training = TimedLoader(

@@ -34,8 +34,6 @@ RESERVE_SHARE: Final = 0.2
 """Share of the free memory that is left alone: for the workers that prepare patches, validation on
 whole batches, the averaged weights, and for what else runs on the machine."""
 
-_COMMAND: Final = (sys.executable, "-P", "-m", "volunet.training.memory_probe")
-
 
 @dataclass(frozen=True)
 class Peaks:
@@ -157,7 +155,7 @@ def _measure_apart(
     folders = [own, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     try:
         done = subprocess.run(
-            _COMMAND,
+            [sys.executable, "-P", "-m", "volunet.training.memory_probe"],
             input=json.dumps(asdict(request)),
             capture_output=True,
             text=True,
@@ -166,7 +164,7 @@ def _measure_apart(
             env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
         )
     except subprocess.TimeoutExpired:
-        return Peaks(failure=f"the memory of a step was not measured within {seconds:.0f} s")
+        return Peaks(failure=f"the memory of a step was not measured within {seconds:.2g} s")
     peaks = dict(json.loads(line) for line in done.stdout.splitlines() if line.endswith("]"))
     if done.returncode == 0:
         return Peaks(peaks)

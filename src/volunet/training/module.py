@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from volunet.datasets.patches import Patch
-from volunet.nets import UNet3d, network_of
+from volunet.nets import UNet3d
+from volunet.nets.presets import member_of
 from volunet.plan import Plan
 from volunet.training.config import TrainingConfig
 from volunet.training.losses import SegmentationLoss
@@ -37,7 +38,7 @@ class SegmentationModule(pl.LightningModule):
         self._config = config
         self._regularisation = plan.regularisation
         self._num_classes = len(plan.classes)
-        self.network = to_channels_last(fresh_network(plan))
+        self.network = to_channels_last(member_of(plan))
         fingerprint = plan.fingerprint
         fractions = None if fingerprint is None else fingerprint.class_fractions
         self.loss = SegmentationLoss(config.loss, fractions)
@@ -104,16 +105,6 @@ class SegmentationModule(pl.LightningModule):
         if self._config.optimizer == "sgd":
             return torch.optim.SGD(groups, rate, momentum=0.99, nesterov=True)
         return torch.optim.AdamW(groups, rate)
-
-
-def fresh_network(plan: Plan) -> UNet3d:
-    """One network of the plan's, with fresh weights; of an ensemble, one member.
-
-    Raises:
-        ConfigError: The plan names no network.
-    """
-    network: UNet3d = network_of(plan.model_copy(update={"members": 1}))
-    return network
 
 
 def decayed_parameters(network: nn.Module) -> list[nn.Parameter]:

@@ -7,12 +7,20 @@ is taken together: a process that steps while another has stopped waits for ever
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Final
 
 import torch
 from torch import distributed
+
+from volunet.errors import TrainingError
+
+LAST_WORDS_S: Final = 5.0
+"""Seconds that the others give a process that fails to say why: `torchrun` ends them all as soon as
+one of them has ended."""
 
 
 def num_processes() -> int:
@@ -46,10 +54,30 @@ def joined_processes() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def wait_for_all() -> None:
-    """Return when every process has come here."""
-    if _together():
-        distributed.barrier()
+def first_alone(work: Callable[[], None]) -> None:
+    """Have the first process do something while the others wait for it.
+
+    Args:
+        work: What it does. What it raises, the first raises.
+
+    Raises:
+        TrainingError: In the others, if the first failed.
+    """
+    done = False
+    try:
+        if process_rank() == 0:
+            work()
+            done = True
+    finally:
+        done = agree_any(done)
+    if not done:
+        time.sleep(LAST_WORDS_S)
+        raise TrainingError(
+            "the first of the processes",
+            "it ended with an error",
+            "It prepares the training for all of them.",
+            "Mend what it says.",
+        )
 
 
 def agree_any(value: bool) -> bool:

@@ -32,6 +32,7 @@ from volunet.errors import ConfigError
 from volunet.nets import Ensemble, Network, UNet3d, network_of
 from volunet.plan import Plan, read_plan
 from volunet.training.config import TrainingConfig
+from volunet.training.wishes import Wishes
 from volunet.volumes.atomic import atomic_path
 
 RUN_VERSION: Final = 1
@@ -60,6 +61,7 @@ class Run:
         training: Names of the training cases.
         validation: Names of the validation cases.
         prepared_s: Seconds of the budget that had gone before the fit began.
+        wishes: What the user asked for, until the plan has followed from it; then None.
     """
 
     folder: Path
@@ -69,6 +71,7 @@ class Run:
     training: tuple[str, ...]
     validation: tuple[str, ...]
     prepared_s: float = 0.0
+    wishes: Wishes | None = None
 
 
 def write_run(run: Run) -> None:
@@ -81,6 +84,7 @@ def write_run(run: Run) -> None:
         "training": run.training,
         "validation": run.validation,
         "prepared_s": run.prepared_s,
+        "wishes": None if run.wishes is None else run.wishes.to_json(),
     }
     _write_text(run.folder / RUN_FILE, json.dumps(description, indent=2))
 
@@ -112,6 +116,7 @@ def read_run(folder: str | Path) -> Run:
             f"This volunet reads version {RUN_VERSION}.",
             "Train again, or use the volunet that wrote it.",
         )
+    open_wishes = description.get("wishes")
     try:
         return Run(
             folder=folder,
@@ -121,6 +126,7 @@ def read_run(folder: str | Path) -> Run:
             training=tuple(description["training"]),
             validation=tuple(description["validation"]),
             prepared_s=float(description.get("prepared_s", 0.0)),
+            wishes=None if open_wishes is None else Wishes.from_json(open_wishes),
         )
     except (KeyError, TypeError, FileNotFoundError) as error:
         raise _unreadable(file, str(error)) from error

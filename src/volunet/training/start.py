@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from volunet.datasets.cache import PreparedCase, prepare_cases
 from volunet.datasets.cases import Case, DataSet
@@ -23,10 +23,12 @@ from volunet.datasets.splits import (
     split_cases,
 )
 from volunet.errors import ConfigError, TrainingError
-from volunet.training.batch_size import choose_batch_size
+from volunet.plan import Fingerprint, Plan
+from volunet.training.batch_size import choose_batch_size, smallest_batch
 from volunet.training.config import TrainingConfig
 from volunet.training.fit_to_time import fit_to_time
-from volunet.training.run_folder import CACHE_FOLDER, Run, write_run
+from volunet.training.run_folder import CACHE_FOLDER, Run, read_run, write_run
+from volunet.training.wishes import Wishes
 
 _log = logging.getLogger(__name__)
 
@@ -35,29 +37,6 @@ Counted = Callable[[str, int, int], None]
 
 LONGEST_PREPARATION: Final = 0.8
 """Share of the minutes that reading and preparing may take; what is left would train nothing."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the user asked for besides the budget; None leaves a choice to the rules.
-
-    Attributes:
-        fold: ``K/N``, ``all``, ``all/N`` or ``none``; None: 1/5, or fewer folds of fewer cases.
-        batch_size: Patches in a batch; ``auto``: by the gradient noise scale and the memory.
-        precision: Whether activations are rounded; None: the quicker.
-        plan: The other arguments of `volunet.datasets.rules.plan_from_fingerprint`.
-    """
-
-    fold: str | None = None
-    batch_size: int | Literal["auto"] | None = None
-    precision: str | None = None
-    plan: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def leave_network(self) -> bool:
-        """Whether the network's width and the patch are left to what is measured."""
-        fixed = self.plan.get("features") or self.plan.get("patch_size")
-        return not fixed and self.plan.get("preset", "auto") == "auto"
 
 
 def start_run(
@@ -86,43 +65,62 @@ def start_run(
 
     Raises:
         DatasetError: Cases fail their check, or are too few for the folds.
+        ConfigError: A flag does not fit.
         TrainingError: Reading has taken most of the time already.
     """
     if wishes.fold is not None:
-        parse_folds(wishes.fold)  # a wrong one shows before all cases are read
+        parse_folds(wishes.fold, len(dataset.cases))  # a wrong one shows before all cases are read
     dataset = check_dataset(
         dataset, skip_bad=skip_bad, progress=partial(counted, "check the cases")
     )
     # Cases that were left out make fewer folds.
     config = replace(config, fold=wishes.fold or default_fold(dataset))
-    folds = parse_folds(config.fold, min(DEFAULT_FOLDS, len(dataset.cases)))
+    folds = parse_folds(config.fold, len(dataset.cases))
     training, validation = _split(dataset, folds)
     fingerprint = take_fingerprint(dataset, progress=partial(counted, "measure the cases"))
-    arguments = {**wishes.plan, "members": len(folds)}
-    if wishes.batch_size not in (None, "auto"):
-        arguments["batch_size"] = wishes.batch_size
-    replan = partial(plan_from_fingerprint, dataset, fingerprint, **arguments)
-    plan = replan()
-    run = Run(folder, plan, config, str(dataset.root.resolve()), training, validation)
+    plan = _plan(dataset, fingerprint, wishes, len(folds))
+    spent_s = time.monotonic() - begun
+    root = str(dataset.root.resolve())
+    run = Run(folder, plan, config, root, training, validation, spent_s, wishes)
     write_run(run)
-    cases = prepare_run(dataset, run, run.training + run.validation, counted)
-    if config.minutes is not None:
-        left_s = time_left(config.minutes, begun) / len(folds)
-        timed = fit_to_time(
-            lambda width, share: replan(width=width, patch_share=share),
-            config,
-            left_s,
-            choose_network=wishes.leave_network,
-            choose_batch=wishes.batch_size is None,
-            choose_precision=wishes.precision is None,
-        )
-        plan, config = timed.plan, timed.config
-    if wishes.batch_size == "auto":
-        chosen = choose_batch_size(plan, config, cases[: len(training)])
-        plan = plan.model_copy(update={"batch_size": chosen.batch_size})
-        config = replace(config, accumulate=chosen.accumulate)
-    run = replace(run, plan=plan, config=config, prepared_s=time.monotonic() - begun)
+    run = _settle(dataset, run, begun, counted)
+    run = replace(run, prepared_s=time.monotonic() - begun)
     write_run(run)
+    return run
+
+
+def resume_run(
+    dataset: DataSet,
+    folder: Path,
+    *,
+    minutes: float | None,
+    epochs: int | None,
+    begun: float,
+    counted: Counted,
+) -> Run:
+    """Read a run that is to go on; one that was killed while its cases were prepared is planned on.
+
+    Args:
+        dataset: The data set that it was started on.
+        folder: The run folder.
+        minutes: Budget that replaces the run's.
+        epochs: The same in epochs.
+        begun: When this part of the training began, in `time.monotonic`'s seconds.
+        counted: Told how it goes.
+
+    Raises:
+        ConfigError: There is no run, or the data set is another.
+        TrainingError: Preparing has taken most of the time already.
+    """
+    run = read_run(folder)
+    _named(dataset, run.training + run.validation, run)  # another data set changes nothing
+    if minutes is not None or epochs is not None:
+        run = replace(run, config=replace(run.config, minutes=minutes, epochs=epochs))
+        write_run(run)
+    if run.wishes is not None:
+        # The time before stays the run's; what is spent from now on the fit counts itself.
+        run = _settle(dataset, run, begun - run.prepared_s, counted)
+        write_run(run)
     return run
 
 
@@ -156,7 +154,7 @@ def time_left(minutes: float, begun: float) -> float:
             f"--minutes {minutes:g}",
             f"reading and preparing the cases took {gone / 60:.1f} minutes",
             f"They may take {LONGEST_PREPARATION:.0%} of the minutes; the rest trains.",
-            f"The prepared cases are kept: give more time with --resume --minutes "
+            "The prepared cases are kept: go on with --resume and more time, such as --minutes "
             f"{max(1, round(5 * gone / 60))}.",
         )
     return left
@@ -181,6 +179,50 @@ def split_names(dataset: DataSet, fold: Fold) -> tuple[tuple[str, ...], tuple[st
     """
     training, validation = split_cases(dataset.cases, fold, find_splits(dataset))
     return tuple(case.name for case in training), tuple(case.name for case in validation)
+
+
+def _settle(dataset: DataSet, run: Run, begun: float, counted: Counted) -> Run:
+    """Prepare the cases and choose what is measured: the run as it will be fitted."""
+    plan, config, wishes = run.plan, run.config, run.wishes
+    if wishes is None or plan.fingerprint is None:
+        return run
+    cases = prepare_run(dataset, run, run.training + run.validation, counted)
+    if config.minutes is not None:
+        replan = partial(_plan, dataset, plan.fingerprint, wishes, plan.members)
+        timed = fit_to_time(
+            lambda width, share: replan(width=width, patch_share=share),
+            config,
+            time_left(config.minutes, begun) / plan.members,
+            choose_network=wishes.leave_network,
+            choose_batch=wishes.batch_size is None,
+            choose_precision=wishes.precision is None,
+        )
+        plan, config = timed.plan, timed.config
+    if wishes.batch_size == "auto":
+        member = plan.model_copy(update={"members": 1})
+        chosen = choose_batch_size(member, config, cases[: len(run.training)])
+        plan = plan.model_copy(update={"batch_size": chosen.batch_size})
+        config = replace(config, accumulate=chosen.accumulate)
+    return replace(run, plan=plan, config=config, wishes=None)
+
+
+def _plan(
+    dataset: DataSet, fingerprint: Fingerprint, wishes: Wishes, members: int, **measured: Any
+) -> Plan:
+    """The plan that the wishes leave, with what was measured."""
+    arguments = {**wishes.plan, **measured, "members": members}
+    if isinstance(wishes.batch_size, int):
+        arguments["batch_size"] = wishes.batch_size
+    plan = plan_from_fingerprint(dataset, fingerprint, **arguments)
+    if plan.batch_size < smallest_batch(plan):
+        size = "×".join(map(str, plan.patch_size))
+        raise ConfigError(
+            f"--batch-size {plan.batch_size}",
+            f"a patch of {size} voxels, of which the deepest level sees a single one",
+            "Batch norm needs two values of each channel, or it has nothing to compare.",
+            "Give --batch-size 2, a larger --patch-size, fewer --features or --norm group.",
+        )
+    return plan
 
 
 def _split(dataset: DataSet, folds: Sequence[Fold]) -> tuple[tuple[str, ...], tuple[str, ...]]:

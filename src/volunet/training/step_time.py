@@ -19,6 +19,15 @@ _TIMED: Final = 2
 """Steps of which the quicker counts: what else runs on the machine can only slow a step down."""
 
 
+def training_device() -> torch.device:
+    """Where a fit runs: CUDA where there is one, else the CPU.
+
+    Apple's MPS is left out: what a step takes there, and whether its 3D convolutions are right in
+    bfloat16, nobody has measured.
+    """
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def measure_step(plan: Plan, config: TrainingConfig) -> float:
     """Seconds that a step of the plan's network, patch and batch takes, data loading excluded.
 
@@ -29,7 +38,7 @@ def measure_step(plan: Plan, config: TrainingConfig) -> float:
     Returns:
         Seconds; infinity where the device's memory is too small for it.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = training_device()
     try:
         # The network's first weights are random: the fit's own must not depend on this.
         with torch.random.fork_rng():
@@ -40,10 +49,10 @@ def measure_step(plan: Plan, config: TrainingConfig) -> float:
 
 def precisions() -> tuple[Precision, ...]:
     """The precisions that this machine has instructions for."""
-    if torch.cuda.is_available():
+    if training_device().type == "cuda":
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has_bfloat16 = torch.backends.mkldnn.is_available() and bool(
+        has_bfloat16 = torch.backends.mkldnn.is_available() and bool(  # type: ignore[no-untyped-call]
             torch.ops.mkldnn._is_mkldnn_bf16_supported()
         )
     return ("float32", "bfloat16") if has_bfloat16 else ("float32",)
@@ -75,6 +84,6 @@ def _step(
 ) -> None:
     with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         loss: Tensor = module.loss(module.network(image), label)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -95,8 +95,8 @@ class Telemetry(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Take the batch's figures in; write a row now and then."""
-        loss = float(outputs["loss"].detach()) * trainer.accumulate_grad_batches
-        self._losses.append(loss)
+        # The loss as the validation takes it: what is minimised has the L1 penalty on top.
+        self._losses.append(float(trainer.callback_metrics["train_loss"]))
         self._foreground.append(float((batch["label"] > 0).float().mean()))
         if self._budget.spent(trainer) - self._written >= 1 / ROWS:
             self._write(trainer)
@@ -158,11 +158,11 @@ class LayerTelemetry(pl.Callback):
     ) -> None:
         """Listen to this batch's activations if a look is due."""
         spent = self._budget.spent(trainer)
-        if process_rank() or spent - self._looked < 1 / LAYER_ROWS:
+        if process_rank() or self._looking or spent - self._looked < 1 / LAYER_ROWS:
             return
         self._looked, self._looking = spent, True
         network = pl_module.network
-        for name, module in network.named_modules():  # type: ignore[union-attr, operator]
+        for name, module in network.named_modules():  # type: ignore[union-attr]
             parent, _, own = name.rpartition(".")
             if own in ("activation1", "activation2"):
                 convolution = f"{parent}.conv{own[-1]}"
@@ -174,8 +174,8 @@ class LayerTelemetry(pl.Callback):
         """Note each layer's gradient."""
         if self._looking:
             for name, module in _convolutions(pl_module):
-                if module.weight.grad is not None:
-                    self._gradients[name] = float(module.weight.grad.norm())
+                gradient = module.weight.grad
+                self._gradients[name] = 0.0 if gradient is None else float(gradient.norm())
 
     def on_train_batch_end(
         self,
@@ -185,8 +185,8 @@ class LayerTelemetry(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Write the rows of this look."""
-        if not self._looking:
+        """Write the rows of this look once its step is made, which may take several batches."""
+        if not self._gradients:
             return
         self._looking = False
         for hook in self._hooks:
@@ -198,9 +198,10 @@ class LayerTelemetry(pl.Callback):
             before = self._before.get(name)
             moved = None if before is None else float((weight - before).norm()) / max(norm, 1e-12)
             self._before[name] = weight.clone()
-            cells = (norm, self._gradients.get(name, 0.0), moved, self._silent.get(name))
+            cells = (norm, self._gradients[name], moved, self._silent.get(name))
             texts = ["" if cell is None else f"{cell:.6g}" for cell in cells]
             self._rows.append([str(trainer.global_step), name, *texts])
+        self._gradients.clear()
         text = io.StringIO(newline="")
         csv.writer(text).writerows([_COLUMNS, *self._rows])
         with atomic_path(self._file) as temporary:
@@ -214,7 +215,9 @@ class LayerTelemetry(pl.Callback):
         return listen
 
 
-def _convolutions(module: pl.LightningModule) -> list[tuple[str, nn.Conv3d]]:
+def _convolutions(
+    module: pl.LightningModule,
+) -> list[tuple[str, nn.Conv3d | nn.ConvTranspose3d]]:
     network: Any = module.network
     return [
         (name, layer) for name, layer in network.named_modules() if isinstance(layer, _CONVOLUTIONS)

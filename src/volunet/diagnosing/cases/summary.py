@@ -1,0 +1,164 @@
+"""`CaseSummary`: what is kept of a case once it was read, small enough for a thousand of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from volunet.datasets.cases import Case, DataSet
+from volunet.datasets.load import read_case, to_class_indices
+from volunet.datasets.rules import ORIENTATION
+from volunet.diagnosing.cases.boundary import BoundaryFit, measure_boundary
+from volunet.diagnosing.cases.lost import Losses, measure_losses
+from volunet.diagnosing.cases.raggedness import measure_raggedness
+from volunet.diagnosing.cases.thumbnails import shrink_image, shrink_labels, standardise
+from volunet.errors import VolumeError
+from volunet.volumes import check_finite, reorient
+from volunet.volumes.axes import Shape3, Spacing3
+
+PERCENTILES: Final = (0.5, 5.0, 50.0, 95.0, 99.5)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelSummary:
+    """Intensities of one channel of a whole scan, in its own unit.
+
+    Attributes:
+        minimum: The smallest.
+        maximum: The largest.
+        percentiles: Those of `PERCENTILES`.
+        mean: Their mean.
+        deviation: Their standard deviation.
+        at_minimum: Share of the voxels that have the smallest value.
+        at_maximum: Share of the voxels that have the largest value.
+        class_means: Mean of each class, (K,); NaN for a class that is absent.
+    """
+
+    minimum: float
+    maximum: float
+    percentiles: tuple[float, ...]
+    mean: float
+    deviation: float
+    at_minimum: float
+    at_maximum: float
+    class_means: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class CaseSummary:
+    """One case, turned to the plan's orientation and summed up.
+
+    Attributes:
+        name: The case's name.
+        shape: Size in voxels, (D, H, W).
+        spacing_mm: Voxel spacing, (D, H, W).
+        channels: The intensities of each channel.
+        voxels: Voxels of each class, (K,).
+        centres: Mean place of each class in fractions of the scan, (K, 3); NaN where absent.
+        raggedness: See `measure_raggedness`, (K,).
+        boundary: See `measure_boundary`; None where there is no border.
+        losses: See `measure_losses`; None where the model's grid has the case's own spacing.
+        image: Thumbnail of the standardised channels, (C, d, h, w) float16.
+        label: Thumbnail of the class indices, (d, h, w).
+    """
+
+    name: str
+    shape: Shape3
+    spacing_mm: Spacing3
+    channels: tuple[ChannelSummary, ...]
+    voxels: NDArray[np.int64]
+    centres: NDArray[np.float64]
+    raggedness: NDArray[np.float64]
+    boundary: BoundaryFit | None
+    losses: Losses | None
+    image: NDArray[np.float16]
+    label: NDArray[np.uint8]
+
+    @property
+    def volumes_mm3(self) -> NDArray[np.float64]:
+        """Volume of each class, (K,)."""
+        return self.voxels * float(np.prod(self.spacing_mm))
+
+    @property
+    def foreground(self) -> int:
+        """Voxels of all classes but the background."""
+        return int(self.voxels[1:].sum())
+
+
+def summarise_case(
+    case: Case, dataset: DataSet, thumbnail: Shape3, spacing_mm: Spacing3
+) -> CaseSummary:
+    """Read a case once and sum it up.
+
+    Args:
+        case: A labelled case.
+        dataset: The data set that it belongs to.
+        thumbnail: The grid of the thumbnails, see `plan_thumbnail`.
+        spacing_mm: Spacing of the model's grid, (D, H, W).
+
+    Raises:
+        VolumeError: A file cannot be read, has voxels that are no numbers, undeclared label values
+            or another grid than the image; or there is no label map.
+        ShapeError: As `read_case`.
+    """
+    scan, label_map = read_case(case, dataset)
+    if label_map is None:
+        raise VolumeError(
+            case.name,
+            "no label map",
+            "Each training case has a label map.",
+            "Add the file, or remove the case.",
+        )
+    check_finite(scan)
+    check_finite(label_map)
+    num_classes = len(dataset.labels)
+    values = to_class_indices(label_map.array, tuple(dataset.labels), case.label or case.name)
+    scan, label = reorient(scan, ORIENTATION), reorient(label_map.with_array(values), ORIENTATION)
+    classes = np.ascontiguousarray(label.array[0])
+    voxels = np.bincount(classes.reshape(-1), minlength=num_classes)
+    return CaseSummary(
+        name=case.name,
+        shape=scan.shape,
+        spacing_mm=scan.spacing_mm,
+        channels=tuple(_channel(channel, classes, voxels) for channel in scan.array),
+        voxels=voxels,
+        centres=_centres(classes, num_classes),
+        raggedness=measure_raggedness(classes, num_classes),
+        boundary=measure_boundary(scan.array, classes > 0),
+        losses=measure_losses(label, num_classes, ORIENTATION, spacing_mm),
+        image=standardise(shrink_image(scan.array, thumbnail)).astype(np.float16),
+        label=shrink_labels(classes, thumbnail),
+    )
+
+
+def _channel(
+    channel: NDArray[Any], classes: NDArray[np.uint8], voxels: NDArray[np.int64]
+) -> ChannelSummary:
+    minimum, maximum = channel.min(), channel.max()
+    sums = np.bincount(classes.reshape(-1), channel.reshape(-1), minlength=len(voxels))
+    means = np.divide(sums, voxels, out=np.full(len(voxels), np.nan), where=voxels > 0)
+    return ChannelSummary(
+        minimum=float(minimum),
+        maximum=float(maximum),
+        percentiles=tuple(np.percentile(channel, PERCENTILES).tolist()),
+        mean=float(channel.mean(dtype=np.float64)),
+        deviation=float(channel.std(dtype=np.float64)),
+        at_minimum=float(np.count_nonzero(channel == minimum) / channel.size),
+        at_maximum=float(np.count_nonzero(channel == maximum) / channel.size),
+        class_means=means,
+    )
+
+
+def _centres(classes: NDArray[np.uint8], num_classes: int) -> NDArray[np.float64]:
+    centres = np.full((num_classes, 3), np.nan)
+    for index, box in enumerate(ndimage.find_objects(classes, num_classes - 1), start=1):
+        if box is None:
+            continue
+        middle = ndimage.center_of_mass(classes[box] == index)
+        start = np.array([part.start for part in box])
+        centres[index] = (start + middle + 0.5) / classes.shape
+    return centres

@@ -1,0 +1,73 @@
+"""`Check`: one fault that is looked for in a run, and what the look needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.record import Record
+from volunet.training.run_folder import LAYERS_FILE, METRICS_FILE
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A look that could not be taken.
+
+    Attributes:
+        reason: Why not.
+    """
+
+    reason: str
+
+
+Answer = Finding | LeftOut | None
+"""What a look answers: a fault, that it could not look, or that nothing is wrong."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A fault that is looked for.
+
+    Attributes:
+        fault: Its name.
+        look: Takes the look.
+        columns: Columns of ``metrics.csv`` that it needs, with a figure in each.
+        needs_layers: Whether it needs ``layers.csv``.
+    """
+
+    fault: str
+    look: Callable[[Record], Answer]
+    columns: tuple[str, ...] = ()
+    needs_layers: bool = False
+
+    def answer(self, record: Record) -> Answer:
+        """Look, if what it needs is there."""
+        missing = [name for name in self.columns if not record.metrics.get(name)]
+        if missing:
+            return LeftOut(f"{METRICS_FILE} has no {' and no '.join(missing)}")
+        if self.needs_layers and not record.layers:
+            return LeftOut(f"{LAYERS_FILE} is not there, or empty")
+        return self.look(record)
+
+
+def take_looks(
+    checks: Sequence[Check], record: Record
+) -> tuple[list[Finding], list[str], list[str]]:
+    """Take all looks at one record.
+
+    Returns:
+        The findings, the faults that were looked for, and what was left out, with the reason.
+    """
+    findings: list[Finding] = []
+    checked: list[str] = []
+    left_out: list[str] = []
+    for check in checks:
+        answer = check.answer(record)
+        if isinstance(answer, LeftOut):
+            left_out.append(f"{check.fault}: {answer.reason}")
+            continue
+        checked.append(check.fault)
+        if answer is not None:
+            findings.append(answer)
+    return findings, checked, left_out

@@ -1,0 +1,90 @@
+"""`Probed`: what all probes found, and `probe`, which runs them within some seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from volunet.diagnosing.probes.learning_rate import STEPS as RATE_STEPS
+from volunet.diagnosing.probes.learning_rate import RangeTest, measure_rates
+from volunet.diagnosing.probes.material import Clock, find_cases, prepare_material
+from volunet.diagnosing.probes.noise import measure_noise
+from volunet.diagnosing.probes.one_batch import STEPS as ONE_BATCH_STEPS
+from volunet.diagnosing.probes.one_batch import OneBatch, overfit_one_batch
+from volunet.errors import DatasetError
+from volunet.training.noise_scale import NoiseScale
+from volunet.training.run_folder import CACHE_FOLDER, Run
+
+SECONDS: Final = 20.0
+"""For all probes together, where nobody says."""
+
+_NOISE_SHARE: Final = 0.3
+"""Of the seconds, for the noise scale; the other probes have a fixed number of steps."""
+
+_MOST_CASES: Final = 64
+"""Cases that are searched for foreground."""
+
+Counted = Callable[[str, int, int], None]
+"""Told a stage, how much of it is done and how much there is."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the probes found.
+
+    Attributes:
+        one_batch: Whether a batch can be learnt by heart.
+        rates: Which learning rates teach.
+        noise: How many patches a step can use.
+        reason: Why what is None is None.
+    """
+
+    one_batch: OneBatch | None = None
+    rates: RangeTest | None = None
+    noise: NoiseScale | None = None
+    reason: str = "the probes were not run"
+
+
+def probe(
+    run: Run,
+    seconds: float = SECONDS,
+    counted: Counted | None = None,
+    clock: Clock = time.monotonic,
+) -> Probed:
+    """Try the run's network out on the run's prepared cases.
+
+    Args:
+        run: The run.
+        seconds: For all probes together; a probe that cannot end within them is left out.
+        counted: Told how it goes.
+        clock: Seconds that only grow.
+
+    Raises:
+        ConfigError: The plan names no network.
+    """
+    end = clock() + seconds
+
+    def tell(done: int) -> None:
+        if counted:
+            counted("probe", done, 3)
+
+    try:
+        cases = [case for case in find_cases(run)[:_MOST_CASES] if len(case.voxels())]
+        if not cases:
+            return Probed(reason=f"no prepared case with foreground in {CACHE_FOLDER}/")
+        fixed_s = (1 - _NOISE_SHARE) * seconds
+        material = prepare_material(run, cases, fixed_s / (ONE_BATCH_STEPS + RATE_STEPS), clock)
+        if material is None:
+            return Probed(reason=f"the smallest step takes too long for {seconds:g} s of probes")
+        tell(0)
+        one_batch = overfit_one_batch(material, end - clock(), clock)
+        tell(1)
+        rates = measure_rates(material, end - clock(), clock)
+        tell(2)
+        noise = measure_noise(material, end - clock(), clock)
+        tell(3)
+    except DatasetError as error:
+        return Probed(reason=error.found)
+    return Probed(one_batch, rates, noise, f"the {seconds:g} s of the probes were over")

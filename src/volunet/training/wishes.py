@@ -1,0 +1,52 @@
+"""`Wishes`: what the user asked for, kept in ``run.json`` until the plan has followed from it.
+
+A run that is killed while it prepares has a plan already, but not yet the one that fits the time;
+with the wishes it is planned on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked for besides the budget; None leaves a choice to the rules.
+
+    Attributes:
+        fold: ``K/N``, ``all``, ``all/N`` or ``none``; None: 1/5, or fewer folds of fewer cases.
+        batch_size: Patches in a batch; ``auto``: by the gradient noise scale and the memory.
+        precision: Whether activations are rounded; None: the quicker.
+        plan: The other arguments of `volunet.datasets.rules.plan_from_fingerprint`.
+    """
+
+    fold: str | None = None
+    batch_size: int | Literal["auto"] | None = None
+    precision: str | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def leave_network(self) -> bool:
+        """Whether the network's width and the patch are left to what is measured."""
+        fixed = self.plan.get("features") or self.plan.get("patch_size")
+        return not fixed and self.plan.get("preset", "auto") == "auto"
+
+    def to_json(self) -> dict[str, Any]:
+        """The wishes as JSON has them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote; JSON has lists where there were tuples.
+
+        Raises:
+            KeyError: There is no plan in it.
+            TypeError: There is something else in it.
+        """
+        plan = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values["plan"].items()
+        }
+        return cls(**{**values, "plan": plan})
