@@ -130,7 +130,7 @@ def steepness(
                 value, [logits, *weights], retain_graph=True
             )
             figures = {
-                "value": float(value),
+                "value": value.item(),
                 "weights": float(get_total_norm(by_weights)),
                 "logits": float(by_logits.norm()),
                 "wrong_logits": float((by_logits * wrong).norm()),

@@ -130,7 +130,7 @@ def measure(settings: Row, *, data: Path, work: Path) -> Row:
     if trained.interrupted:
         raise KeyboardInterrupt  # a shorter training is no row
     model = folder / "model.onnx"
-    volunet.export(trained.run, model)
+    volunet.export(trained.run, model, sizes=2)
     threads = None if alone else 1
     dice = {
         part: predict_and_score(model, cases, folder / part, threads=threads).mean_foreground_dice

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from volunet.api.check import check
     from volunet.api.demo import demo
+    from volunet.api.doctor import doctor
     from volunet.api.draw import draw
     from volunet.api.evaluate import evaluate
     from volunet.api.export import export
@@ -29,6 +30,7 @@ __all__ = [
     "Volume",
     "check",
     "demo",
+    "doctor",
     "draw",
     "evaluate",
     "export",

@@ -14,7 +14,7 @@ from volunet.errors import ConfigError, ExportError
 
 VERBS = (
     "demo", "phantom", "train", "predict", "evaluate", "export", "check", "inspect", "shapes",
-    "draw", "reverse",
+    "draw", "reverse", "doctor",
 )  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def test_a_real_step(tiny_plan, free):
     # In this process, so that its memory would show if the other's peak began with it.
     large = np.ones(700 * 10**6, np.uint8)
     plan = tiny_plan(features=(8, 16), patch_size=(48, 48, 48))
-    limit = find_memory_limit(plan, CONFIG)
+    limit = find_memory_limit(plan, CONFIG, seconds=600)
     assert large[-1] == 1
     level = 8 * 48**3 * 4
     # Backward needs at least what each of four convolutions and norms on the top level answered,
@@ -115,7 +115,9 @@ def test_a_real_step(tiny_plan, free):
 def test_a_real_step_that_does_not_fit(tiny_plan, free):
     # The top level of a pass takes 64 · 128³ · 4 bytes for each of a dozen tensors, 6 GB.
     free(400 * 10**6)
-    limit = find_memory_limit(tiny_plan(features=(64, 8), patch_size=(128,) * 3), CONFIG)
+    limit = find_memory_limit(
+        tiny_plan(features=(64, 8), patch_size=(128,) * 3), CONFIG, seconds=600
+    )
     assert limit.largest_batch == 0
     assert limit.reason == "a batch of 1 does not fit into 400 MB"
 
@@ -190,7 +192,7 @@ def test_cuda(monkeypatch, free, tiny_plan, fits, largest):
         monkeypatch.setattr(torch.cuda, name, lambda *_: None)
     monkeypatch.setattr(torch.random, "fork_rng", lambda **_: nullcontext())
 
-    def play(_plan, _loss, _precision, batches, device, _peak):
+    def play(_plan, _loss, _precision, batches, device, _peak, _reset):
         assert device.type == "cuda"
         yield 0, 0
         for batch in batches[:fits]:

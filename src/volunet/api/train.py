@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from volunet.datasets.layouts import read_dataset
+from volunet.errors import TrainingError
 from volunet.extras import check_train_extra
 from volunet.plan import Augmentation, LossName, NormName, Plan, Size3, Triple
 from volunet.volumes import check_output_folder
@@ -113,16 +114,17 @@ def train(
         DatasetError: The data set cannot be read, or cases fail their check (all named together).
         OutputError: The run folder is not empty.
         ConfigError: A flag does not fit, or there is nothing to resume.
-        TrainingError: The loss is not finite any more, a worker was ended, or reading took the
-            time.
+        TrainingError: The loss is not finite any more (the message has what the doctor finds), a
+            worker was ended, or reading took the time.
     """
     begun = time.monotonic()
     check_train_extra("train")
     from volunet.training.bagging import fit_run
     from volunet.training.config import TrainingConfig
-    from volunet.training.processes import first_alone, joined_processes
+    from volunet.training.processes import first_alone, joined_processes, process_rank
     from volunet.training.run_folder import read_run
     from volunet.training.start import prepare_run, resume_run, start_run
+    from volunet.training.telemetry import DivergedError
     from volunet.training.wishes import Wishes
 
     output = Path(output)
@@ -169,14 +171,19 @@ def train(
     with joined_processes():
         first_alone(begin)
         run = read_run(output)
-        result = fit_run(
-            run,
-            found,
-            lambda names: prepare_run(found, run, names, counted),
-            begun=begun,
-            resume=resume,
-            report=partial(progress, "train") if progress else None,
-        )
+        try:
+            result = fit_run(
+                run,
+                found,
+                lambda names: prepare_run(found, run, names, counted),
+                begun=begun,
+                resume=resume,
+                report=partial(progress, "train") if progress else None,
+            )
+        except DivergedError as error:
+            if process_rank() == 0:
+                raise _diagnosed(error, output) from error
+            raise
     return TrainingResult(
         run=output,
         plan=run.plan,
@@ -186,3 +193,18 @@ def train(
         waiting_share=result.waiting_share,
         interrupted=result.interrupted,
     )
+
+
+def _diagnosed(error: TrainingError, folder: Path) -> TrainingError:
+    """The error with what the doctor finds in what the run wrote down."""
+    from volunet.diagnosing.run import diagnose_run
+
+    lines = [
+        f"{finding.fault}, {finding.certainty} certainty: {finding.evidence} {finding.cause}\n"
+        f"  {finding.change}"
+        for finding in diagnose_run(folder, probe=False).findings
+        if finding.certainty != "low"
+    ]
+    last = f"volunet doctor {folder} tries the network out as well."
+    do = "\n".join([error.do, *lines, last])
+    return type(error)(error.where, error.found, error.expected, do)

@@ -20,6 +20,7 @@ from rich.logging import RichHandler
 
 from volunet.cli.check import check
 from volunet.cli.demo import demo
+from volunet.cli.doctor import doctor
 from volunet.cli.draw import draw
 from volunet.cli.evaluate import evaluate
 from volunet.cli.export import export
@@ -62,7 +63,7 @@ def _options(
 
 
 for verb in (
-    demo, phantom, train, predict, evaluate, export, check, inspect, shapes, draw, reverse,
+    demo, phantom, train, predict, evaluate, export, check, inspect, shapes, draw, reverse, doctor,
 ):  # fmt: skip
     app.command()(verb)
 

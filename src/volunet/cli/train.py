@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +12,7 @@ import typer
 
 from volunet.cli.numbers import read_decimals, read_numbers, read_size, read_spacing
 from volunet.cli.progress import show_progress
+from volunet.extras import check_train_extra
 from volunet.plan import Augmentation, LossName, NormName
 
 
@@ -72,11 +75,16 @@ def train(
     ] = False,
 ) -> None:
     """Train a 3D U-Net on labelled scans. Ctrl-C ends it with a usable run folder."""
-    from volunet.api.train import train as fit
-
     if minutes is None and epochs is None and not resume:
         raise typer.BadParameter("give a budget: --minutes M or --epochs E")
-    with show_progress() as show:
+    check_train_extra("train")
+    from volunet.api.train import train as fit
+    from volunet.training.processes import process_rank
+
+    is_first = process_rank() == 0
+    if not is_first:  # one of them speaks for all; an error each says for itself
+        logging.getLogger("volunet").setLevel(logging.ERROR)
+    with show_progress() if is_first else nullcontext() as show:
         result = fit(
             dataset,
             output,
@@ -104,9 +112,7 @@ def train(
             resume=resume,
             progress=show,
         )
-    from volunet.training.processes import process_rank  # PyTorch is there by now
-
-    if process_rank():
+    if not is_first:
         return
     dice = "" if math.isnan(result.best_dice) else f", validation Dice {result.best_dice:.3f}"
     ended = "interrupted after" if result.interrupted else "done,"

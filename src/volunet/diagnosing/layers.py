@@ -43,7 +43,7 @@ def dead_activations(record: Record) -> Answer:
     shares = {
         name: statistics.fmean(values)
         for name, looks in record.layers.items()
-        if (values := [look.silent_share for look in looks[-_LAST:] if look.silent_share])
+        if (values := [one.silent_share for one in looks[-_LAST:] if one.silent_share is not None])
     }
     dead = {name: share for name, share in shares.items() if share >= MANY_SILENT}
     if not dead:
@@ -153,9 +153,7 @@ CHECKS: Final = (
     Check("dead-activations", dead_activations, needs_layers=True),
     Check("frozen-layers", frozen_layers, needs_layers=True),
     Check("vanishing-gradients", vanishing_gradients, needs_layers=True),
-    Check(
-        "exploding-gradients", exploding_gradients, columns=("clipped_share", "gradient_norm")
-    ),
+    Check("exploding-gradients", exploding_gradients, columns=("clipped_share", "gradient_norm")),
 )
 
 

@@ -18,6 +18,7 @@ from volunet.datasets.cases import DataSet
 from volunet.datasets.splits import parse_folds
 from volunet.training.callbacks import Report
 from volunet.training.fit import FitResult, fit
+from volunet.training.processes import process_rank
 from volunet.training.run_folder import LAST_FILE, Run, member_folder, write_run
 from volunet.training.start import split_names
 
@@ -63,7 +64,7 @@ def fit_run(
     own = replace(dataset, cases=tuple(case for case in dataset.cases if case.name in known))
     folds = parse_folds(run.config.fold, len(own.cases))
     results: list[FitResult] = []
-    spent_s = run.prepared_s if resume else time.monotonic() - begun
+    spent_s = (run.prepared_s if resume else 0.0) + time.monotonic() - begun
     for index, fold in enumerate(folds):
         folder = member_folder(run.folder, index + 1)
         folder.mkdir(exist_ok=True)
@@ -80,7 +81,8 @@ def fit_run(
             training,
             validation,
         )
-        write_run(member)
+        if process_rank() == 0:
+            write_run(member)
         results.append(
             fit(
                 member,

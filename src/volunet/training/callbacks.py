@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger
 
 from volunet.training.budget import Budget
 from volunet.training.curve import draw_curve
-from volunet.training.processes import agree_any, process_rank
+from volunet.training.processes import agree_any, agree_first, process_rank
 
 _log = logging.getLogger(__name__)
 
 Report = Callable[[float, dict[str, float]], None]
 """Told the share of the budget that is spent and the newest figures."""
+
+NEVER: Final = sys.maxsize
+"""Batches between validations that no fit has."""
 
 
 class StopOnInterrupt(pl.Callback):
@@ -62,6 +67,43 @@ class StopOnInterrupt(pl.Callback):
             raise KeyboardInterrupt
         self.interrupted = True
         _log.warning("Interrupted: ending after this batch; once more to end at once.")
+
+
+class ValidateInTime(pl.Callback):
+    """Validates each time that so many seconds have gone since the last validation.
+
+    By the first process' clock: with Lightning's own each looks at its own, and one that validates
+    while another steps waits for ever.
+
+    Args:
+        interval_s: The seconds.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, interval_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval_s = interval_s
+        self._clock = clock
+        self._last = clock()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count."""
+        self._last = self._clock()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Have Lightning, which looks next, validate after each batch or after none."""
+        is_due = agree_first(float(self._clock() - self._last >= self._interval_s))
+        trainer.val_check_batch = 1 if is_due else NEVER
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count anew."""
+        self._last = self._clock()
 
 
 class ShowProgress(pl.Callback):

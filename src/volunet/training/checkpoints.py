@@ -86,7 +86,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def last_checkpoint(folder: Path) -> ModelCheckpoint:
     """The callback that keeps ``last.ckpt`` at most half a minute old."""
-    return ModelCheckpoint(
+    return _LastState(
         dirpath=folder,
         filename=Path(LAST_FILE).stem,
         train_time_interval=INTERVAL,
@@ -94,6 +94,26 @@ def last_checkpoint(folder: Path) -> ModelCheckpoint:
         enable_version_counter=False,
         save_on_exception=False,
     )
+
+
+class _LastState(ModelCheckpoint):
+    """Lightning's, but between steps only.
+
+    Within the batches of one step the gradients so far would be lost, and a batch that is not
+    finite would be in the norms' statistics before its step is refused.
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save the state, if it is due."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
 class BestWeights(pl.Callback):
@@ -134,7 +154,8 @@ class BestWeights(pl.Callback):
         """Write the weights if they are the best."""
         dice = float(trainer.callback_metrics["val_dice"])
         self.validated_at = trainer.global_step
-        if dice > self.best_dice:
+        # A Dice of 0 says nothing yet: of two such weights the later are the better.
+        if dice > self.best_dice or dice == 0.0 == self.best_dice:
             self.best_dice = dice
             self._write(pl_module, dice)
 

@@ -9,31 +9,41 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from volunet.datasets.cache import PreparedCase
+from volunet.errors import VolunetError
 from volunet.training.averaging import AveragedWeights
 from volunet.training.budget import Budget, validation_interval_s
-from volunet.training.callbacks import Report, ShowProgress, StopOnInterrupt
+from volunet.training.callbacks import (
+    NEVER,
+    Report,
+    ShowProgress,
+    StopOnInterrupt,
+    ValidateInTime,
+)
 from volunet.training.checkpoints import (
     BestWeights,
     SafeCheckpointIO,
     last_checkpoint,
     read_checkpoint,
 )
+from volunet.training.class_presence import can_validate
 from volunet.training.config import Precision
 from volunet.training.loaders import Loaders, worker_errors
+from volunet.training.metrics_log import MetricsLogger
 from volunet.training.module import SegmentationModule
 from volunet.training.processes import local_processes, num_processes
 from volunet.training.run_folder import LAST_FILE, METRICS_FILE, Run
 from volunet.training.step_time import training_device
 from volunet.training.telemetry import GRADIENT_NORM, LayerTelemetry, Telemetry
+from volunet.volumes.atomic import is_full, unwritable
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +93,7 @@ def fit(
 
     Raises:
         ConfigError: The checkpoint to resume from is damaged or not safe to read.
+        OutputError: The disk is full.
         TrainingError: The loss or a gradient is not finite, or a worker was ended.
         VolunetError: What a worker met, with the file.
     """
@@ -90,6 +101,8 @@ def fit(
     # Without a checkpoint the fit begins anew, but what preparing took is spent.
     before_s = run.prepared_s if resume else 0.0
     resume = resume and (run.folder / LAST_FILE).is_file()
+    if not can_validate(run.plan.classes, training, validation):
+        validation = ()
     pl.seed_everything(config.seed, verbose=False)
     module = SegmentationModule(run.plan, config)
     loaders = Loaders(
@@ -108,11 +121,13 @@ def fit(
     interrupt = StopOnInterrupt()
     last_step: int | None = None
     if resume:
-        last_step = int(read_checkpoint(run.folder / LAST_FILE)["global_step"])
-        # The next patch after the last step, so that a resumed fit repeats none.
-        per_step = run.plan.batch_size * config.accumulate * num_processes()
-        loaders.sampler.next_index = last_step * per_step
-    with _quiet(), interrupt, worker_errors():
+        state = read_checkpoint(run.folder / LAST_FILE)
+        last_step = int(state["global_step"])
+        # The patch after those that are done, so that a resumed fit repeats none and leaves none
+        # out. Not by the steps: Ctrl-C may come between two batches of one step.
+        batches = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"]
+        loaders.sampler.next_index = batches * run.plan.batch_size * num_processes()
+    with _quiet(), interrupt, worker_errors(), _room_in(run.folder):
         trainer = pl.Trainer(
             max_epochs=config.epochs if config.epochs is not None else -1,
             callbacks=[
@@ -125,11 +140,12 @@ def fit(
                 # do.
                 best,
                 *_early_stopping(regularisation.patience, bool(validation)),
+                *_validations(run, bool(validation)),
                 last_checkpoint(run.folder),
                 ShowProgress(run.folder, budget, report),
             ],
             logger=[
-                _csv_logger(run, last_step),
+                _metrics_logger(run, last_step),
                 TensorBoardLogger(run.folder, name="", version="tensorboard"),
             ],
             plugins=[SafeCheckpointIO()],
@@ -184,14 +200,14 @@ def _early_stopping(patience: int, has_validation: bool) -> list[pl.Callback]:
     return [EarlyStopping("val_dice", mode="max", patience=patience)]
 
 
-def _csv_logger(run: Run, last_step: int | None) -> CSVLogger:
+def _metrics_logger(run: Run, last_step: int | None) -> MetricsLogger:
     """The logger of ``metrics.csv``; a fit that goes on keeps the rows up to its last step."""
     rows: list[dict[str, str]] = []
     file = run.folder / METRICS_FILE
     if last_step is not None and file.is_file():
         with file.open(encoding="utf-8", newline="") as lines:
             rows = [row for row in csv.DictReader(lines) if int(row["step"]) <= last_step]
-    logger = CSVLogger(run.folder, name="", version="")
+    logger = MetricsLogger(run.folder)
     for row in rows:
         figures: dict[str, Tensor | float] = {
             name: int(value) if name == "epoch" else float(value)
@@ -204,17 +220,35 @@ def _csv_logger(run: Run, last_step: int | None) -> CSVLogger:
     return logger
 
 
+def _validations(run: Run, has_validation: bool) -> list[pl.Callback]:
+    """What validates now and then in a budget of minutes."""
+    if not has_validation or run.config.minutes is None:
+        return []
+    return [ValidateInTime(validation_interval_s(60 * run.config.minutes))]
+
+
 def _validation_times(run: Run, has_validation: bool) -> dict[str, Any]:
-    """When to validate: some times in a budget of minutes, else at ends of epochs."""
+    """When Lightning validates: where `ValidateInTime` says so, or at ends of epochs."""
     if not has_validation:
         return {"limit_val_batches": 0}
     if run.config.minutes is not None:
-        seconds = validation_interval_s(60 * run.config.minutes)
-        return {
-            "val_check_interval": timedelta(seconds=seconds),
-            "check_val_every_n_epoch": None,
-        }
+        return {"val_check_interval": NEVER, "check_val_every_n_epoch": None}
     return {"check_val_every_n_epoch": max(1, (run.config.epochs or 1) // 50)}
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    """Say of a full disk where it is; TensorBoard's writer does not.
+
+    Raises:
+        OutputError: The disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, VolunetError) or not is_full(error):
+            raise
+        raise unwritable(folder, error, None) from error
 
 
 @contextmanager

@@ -68,7 +68,8 @@ def worker_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, VolunetError) or "DataLoader worker" not in str(error):
+        # What a worker itself raises comes as "Caught … in DataLoader worker process …".
+        if not str(error).startswith("DataLoader worker"):
             raise
         raise TrainingError(
             "a process that prepares patches",

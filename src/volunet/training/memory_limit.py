@@ -32,7 +32,12 @@ from volunet.training.memory_probe import (
 
 RESERVE_SHARE: Final = 0.2
 """Share of the free memory that is left alone: for the workers that prepare patches, validation on
-whole batches, the averaged weights, and for what else runs on the machine."""
+whole batches, the averaged weights, the holes that a long run leaves in its heap, and for what else
+runs on the machine."""
+
+_MAP_BYTES: Final = 65536
+"""Where the C library is glibc, blocks of this size are handed back as soon as they are free, so
+that what is in memory is what is in use; else it depends on the blocks before."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,7 @@ class Peaks:
     """What the steps of some batches took.
 
     Attributes:
-        peaks: Patches of a batch → the most bytes until its steps were made; of 0 patches, before
-            the first.
+        peaks: Patches of a batch → the most bytes in its step; of 0 patches, before the first.
         ran_out: Whether memory ended at the next batch.
         failure: Why there is no more to know, if it was not memory.
     """
@@ -161,7 +165,11 @@ def _measure_apart(
             text=True,
             check=False,
             timeout=seconds,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(folders),
+                "MALLOC_MMAP_THRESHOLD_": str(_MAP_BYTES),
+            },
         )
     except subprocess.TimeoutExpired:
         return Peaks(failure=f"the memory of a step was not measured within {seconds:.2g} s")
@@ -181,9 +189,9 @@ def _measure_on_cuda(
     plan: Plan, config: TrainingConfig, batches: tuple[int, int], device: torch.device
 ) -> Peaks:
     """Peaks of PyTorch's allocator, in this process."""
-    torch.cuda.reset_peak_memory_stats(device)
     peaks: dict[int, int] = {}
     try:
+        torch.cuda.reset_peak_memory_stats(device)
         with torch.random.fork_rng(devices=[device]):
             for batch, peak in measure_peaks(
                 plan,
@@ -192,6 +200,7 @@ def _measure_on_cuda(
                 batches,
                 device,
                 lambda: torch.cuda.max_memory_allocated(device),
+                lambda: torch.cuda.reset_peak_memory_stats(device),
             ):
                 peaks[batch] = peak
     except torch.OutOfMemoryError:

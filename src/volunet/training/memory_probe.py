@@ -2,8 +2,8 @@
 
 `volunet.training.memory_limit` starts it: ``python -m volunet.training.memory_probe``, the request
 as JSON on standard input. It answers a line of JSON for each batch that it got through: its patches
-and the most bytes that the process has had in memory so far, for 0 patches before the first step.
-If memory ends, this process ends and not the one that trains.
+and the most bytes that the process had in memory with it; for 0 patches, before the first step. If
+memory ends, this process ends and not the one that trains.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ OUT_OF_MEMORY: Final = 3
 """Exit status where an allocation was refused."""
 
 _STATUS: Final = Path("/proc/self/status")
+_RESET: Final = Path("/proc/self/clear_refs")
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _WORDS: Final = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")
-_STEPS: Final = 2
-"""Steps of each batch: from the second on the optimizer's state is there while gradients are."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ def main() -> int:
         request.batches,
         torch.device("cpu"),
         peak_bytes,
+        reset_peak,
     )
     try:
         for batch, peak in answers:
@@ -86,10 +86,13 @@ def measure_peaks(
     batches: Sequence[int],
     device: torch.device,
     peak: Callable[[], int],
+    reset: Callable[[], None],
 ) -> Iterator[tuple[int, int]]:
-    """Make steps of each batch; after each its patches and the most bytes so far.
+    """Make a step of each batch; of each its patches and the most bytes that were taken.
 
-    The optimizer is AdamW, which keeps two numbers a weight and more than SGD.
+    The first batch's step is made once before it counts. It loads what the libraries load when they
+    are first used, which may take more than the step, and leaves the optimizer's numbers behind,
+    AdamW's two a weight.
 
     Args:
         plan: Says network, patch and classes.
@@ -97,7 +100,8 @@ def measure_peaks(
         precision: Of activations.
         batches: Patches of each batch, growing.
         device: Where the steps are made.
-        peak: The most bytes that were taken until now.
+        peak: The most bytes since the last reset.
+        reset: Has `peak` begin anew.
 
     Yields:
         (0, bytes before the network is made), then (patches, bytes) of each batch.
@@ -106,16 +110,21 @@ def measure_peaks(
     network = network_of(plan).to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
     loss = SegmentationLoss(loss_name)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
-    for batch in batches:
+
+    def step(batch: int) -> None:
         image = torch.randn(batch, len(plan.channels), *plan.patch_size, device=device)
         image = image.contiguous(memory_format=torch.channels_last_3d)
         label = torch.randint(0, len(plan.classes), (batch, 1, *plan.patch_size), device=device)
-        for _ in range(_STEPS):
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                value = loss(network(image), label)
-            value.backward()
-            optimizer.step()
-            optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            value = loss(network(image), label)
+        value.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step(batches[0])
+    for batch in batches:
+        reset()
+        step(batch)
         yield batch, peak()
 
 
@@ -131,6 +140,12 @@ def peak_bytes() -> int:
                 return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def reset_peak() -> None:
+    """Have `peak_bytes` begin anew, where the system can; elsewhere it is the most so far."""
+    with suppress(OSError):
+        _RESET.write_text("5", encoding="ascii")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -42,6 +42,10 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
+class DivergedError(TrainingError):
+    """A loss or a gradient that is not finite any more."""
+
+
 class Telemetry(pl.Callback):
     """Logs loss, gradient norm, learning rate, waiting and foreground, and stops at a NaN.
 
@@ -71,14 +75,14 @@ class Telemetry(pl.Callback):
         """Note the gradients' norm, before they are clipped.
 
         Raises:
-            TrainingError: It is not finite; the step is not made, so that the weights stay good.
+            DivergedError: It is not finite; the step is not made, so that the weights stay good.
         """
         norm = float(get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None]))
         self._norms.append(norm)
         if not math.isfinite(norm):
             self._losses.append(norm)
             self._write(trainer)
-            raise TrainingError(
+            raise DivergedError(
                 f"step {trainer.global_step}",
                 "a loss or gradient that is not finite",
                 "Loss and gradients are finite numbers at each step.",

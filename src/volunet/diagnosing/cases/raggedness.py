@@ -1,27 +1,30 @@
-"""How ragged a label's border is, by what a majority vote of the neighbours would change."""
+"""How ragged a label's border is: specks and pits of single voxels, which no pen draws."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-_NEIGHBOURS = 27
-"""A voxel and all that touch it."""
+GAINSAYERS: Final = 5
+"""Of a voxel's 6 neighbours by face. A vote of 4 to 2 changes corners, which healthy labels have
+many of: it tells noise in 15 % of the border's voxels by 8 deviations, a vote of 5 by 25."""
 
 
 def measure_raggedness(classes: NDArray[np.uint8], num_classes: int) -> NDArray[np.float64]:
-    """Share of a class that its own majority filter of 3×3×3 voxels takes away or adds.
+    """Voxels that `GAINSAYERS` of their neighbours by face gainsay, beside a class' voxels.
 
-    Smooth shapes lose little; a border whose voxels are drawn by lot loses about half of what was
-    drawn. Thin shapes lose much too: compare a class with itself in other cases.
+    Those inside the class (specks) and those outside (pits) count alike. Thin shapes have many:
+    compare a class with itself in other cases.
 
     Args:
         classes: Class indices, (D, H, W).
         num_classes: Classes, the background included.
 
     Returns:
-        Changed voxels / voxels of the class, (K,); NaN for a class that is absent and for the
+        Gainsaid voxels / voxels of the class, (K,); NaN for a class that is absent and for the
         background.
     """
     result = np.full(num_classes, np.nan)
@@ -29,10 +32,12 @@ def measure_raggedness(classes: NDArray[np.uint8], num_classes: int) -> NDArray[
         if box is None:
             continue
         mask = np.pad(classes[box] == index, 1)
-        # Integers, so that a vote of 13 to 14 is not lost to rounding.
-        votes = mask.astype(np.int16)
+        alike = np.zeros(mask.shape, np.int8)
         for axis in range(3):
-            votes = ndimage.correlate1d(votes, [1, 1, 1], axis, mode="constant")
-        changed = np.count_nonzero((2 * votes > _NEIGHBOURS) != mask)
-        result[index] = changed / np.count_nonzero(mask)
+            # The pad is of the background, so that nothing comes round from the other side.
+            alike += np.roll(mask, 1, axis)
+            alike += np.roll(mask, -1, axis)
+        specks = mask & (alike <= 6 - GAINSAYERS)
+        pits = ~mask & (alike >= GAINSAYERS)
+        result[index] = np.count_nonzero(specks | pits) / np.count_nonzero(mask)
     return result

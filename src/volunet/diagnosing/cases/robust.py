@@ -49,3 +49,9 @@ def middle_and_spread(
     middle = float(np.median(known))
     deviation = float(np.median(np.abs(known - middle))) / _MAD_TO_DEVIATION
     return middle, max(deviation, least_spread, float(np.finfo(np.float64).tiny))
+
+
+def median_of_known(values: NDArray[np.float64]) -> float:
+    """Median of what is not NaN; 0 where nothing is known."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else 0.0

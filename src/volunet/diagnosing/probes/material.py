@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -89,6 +90,15 @@ def find_cases(run: Run) -> list[PreparedCase]:
         if found:
             return found
     return []
+
+
+def not_finite(cases: Sequence[PreparedCase]) -> list[str]:
+    """Names of the cases whose prepared image holds a value that is not finite.
+
+    Raises:
+        DatasetError: A prepared case cannot be read.
+    """
+    return [case.name for case in cases if not np.isfinite(case.image()).all()]
 
 
 def prepare_material(

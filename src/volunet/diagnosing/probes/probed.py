@@ -1,4 +1,4 @@
-"""`Probed`: what all probes found, and `probe`, which runs them within some seconds."""
+"""`Probed`: what all probes found, and `run_probes`, which runs them within some seconds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Probed:
     reason: str = "the probes were not run"
 
 
-def probe(
+def run_probes(
     run: Run,
     seconds: float = SECONDS,
     counted: Counted | None = None,

@@ -1,0 +1,114 @@
+"""Labels that are noisy: ragged borders, or far from what the other cases say.
+
+Two measures, each by the modified z-score over the set. Raggedness: voxels that five of their six
+neighbours gainsay, beside the class' voxels (`raggedness`). Residual by cross-validation: 1 − Dice of the label with
+the answer of a classifier that was fitted without the case's fold (`atlas`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from volunet.diagnosing.cases.robust import median_of_known, modified_z
+from volunet.diagnosing.cases.study import Study
+from volunet.diagnosing.cases.wording import name_cases
+from volunet.diagnosing.finding import Certainty, Finding
+
+RAGGED_SCORE: Final = 5.0
+
+RAGGED: Final = 0.02
+"""Of a class' voxels; healthy labels have up to 0.01 where they are no thin sheets."""
+
+RAGGED_FACTOR: Final = 2.0
+"""Times the median's raggedness, for thin shapes, whose raggedness is large."""
+
+CLEARLY_RAGGED: Final = 0.03
+
+RESIDUAL_HINT: Final = 6.0
+"""Rare anatomy and poor images have high residuals too."""
+
+RESIDUAL_OUTLIER: Final = 9.0
+
+LEAST_DICE: Final = 0.3
+"""Where the set's median Dice is less, residuals say nothing."""
+
+_LEAST_RAGGED_SPREAD: Final = 0.003
+
+_LEAST_RESIDUAL_SPREAD: Final = 0.03
+
+_LEAST_CASES: Final = 6
+
+
+def find_noise(study: Study) -> list[Finding]:
+    """Cases with ragged labels, then cases whose labels disagree with what the others say."""
+    if len(study.cases) < _LEAST_CASES:
+        return []
+    ragged = _find_ragged(study)
+    told = {name for finding in ragged for name in finding.cases}
+    return ragged + _find_residuals(study.without(told))
+
+
+def _find_ragged(study: Study) -> list[Finding]:
+    values = np.array([case.raggedness for case in study.cases])
+    scores, usual = np.zeros(values.shape), np.zeros(values.shape[1])
+    for index in range(1, values.shape[1]):
+        if np.isfinite(values[:, index]).sum() >= _LEAST_CASES:
+            usual[index] = median_of_known(values[:, index])
+            scores[:, index] = np.nan_to_num(modified_z(values[:, index], _LEAST_RAGGED_SPREAD))
+    far = (scores > RAGGED_SCORE) & (values >= np.maximum(RAGGED, RAGGED_FACTOR * usual))
+    chosen = far.any(axis=1)
+    clear = (far & (values >= CLEARLY_RAGGED)).any(axis=1)
+    worst = np.where(far, values, 0).max(axis=1)
+    sides: tuple[tuple[NDArray[np.bool_], Certainty], ...] = (
+        (clear, "high"),
+        (chosen & ~clear, "medium"),
+    )
+    return [
+        Finding(
+            fault="label-noise",
+            where=name_cases(study.names_of(cases), len(study.cases)),
+            evidence="Voxels that five of their six neighbours gainsay, beside the class' voxels: "
+            f"{worst[cases].min():.1%} to {worst[cases].max():.1%}; usual are "
+            f"{usual[1:].max():.1%} at the most. Modified z-score "
+            f"{scores[cases].max(axis=1).min():.1f} or more.",
+            cause="Labels from a noisy tool, or resampled or thresholded without smoothing.",
+            change="Smooth or redraw these labels, or remove the cases: "
+            f"{', '.join(study.names_of(cases))}.",
+            certainty=certainty,
+            cases=study.names_of(cases),
+        )
+        for cases, certainty in sides
+        if cases.any()
+    ]
+
+
+def _find_residuals(study: Study) -> list[Finding]:
+    labelled = np.array([case.foreground > 0 for case in study.cases])
+    if not study.atlas or labelled.sum() < _LEAST_CASES:
+        return []
+    residuals = np.array([1 - fit.dice for fit in study.atlas])
+    residuals[~labelled] = np.nan
+    usual = float(np.nanmedian(residuals))
+    if 1 - usual < LEAST_DICE:
+        return []
+    scores = np.nan_to_num(modified_z(residuals, _LEAST_RESIDUAL_SPREAD))
+    findings = []
+    for index in np.flatnonzero(scores > RESIDUAL_HINT)[::-1].tolist():
+        name = study.cases[index].name
+        findings.append(
+            Finding(
+                fault="label-noise",
+                where=name_cases([name], len(study.cases)),
+                evidence=f"Residual by cross-validation, 1 − Dice of the label with what the other "
+                f"cases say of the image: {residuals[index]:.2f}; of the other cases {usual:.2f} "
+                f"(median). Modified z-score {scores[index]:.1f}.",
+                cause="A label of other parts or by another rule, rare anatomy, or a poor image.",
+                change=f"Look at the case; mend the label or remove it: {name}.",
+                certainty="medium" if scores[index] > RESIDUAL_OUTLIER else "low",
+                cases=(name,),
+            )
+        )
+    return findings

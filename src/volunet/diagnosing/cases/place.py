@@ -1,0 +1,63 @@
+"""Labels that lie elsewhere in their scan than the others."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from volunet.diagnosing.cases.robust import modified_z
+from volunet.diagnosing.cases.study import Study
+from volunet.diagnosing.cases.wording import AXES, name_cases
+from volunet.diagnosing.finding import Finding
+
+LEAST_SHARE: Final = 0.1
+"""Of the scan's size: labels nearer to the usual place are where they belong."""
+
+HINT_SCORE: Final = 5.0
+
+OUTLIER_SCORE: Final = 7.0
+"""A scan that was cropped otherwise has such scores now and then; it is never a sure fault."""
+
+_LEAST_SPREAD: Final = 0.02
+
+_LEAST_CASES: Final = 6
+
+
+def find_place_outliers(study: Study) -> list[Finding]:
+    """Cases whose classes lie far from their usual place, in fractions of the scan."""
+    if len(study.cases) < _LEAST_CASES:
+        return []
+    centres = np.array([case.centres for case in study.cases])
+    scores, moves = np.zeros((2, *centres.shape))
+    for index in range(1, centres.shape[1]):
+        if np.isfinite(centres[:, index, 0]).sum() < _LEAST_CASES:
+            continue
+        for axis in range(3):
+            values = centres[:, index, axis]
+            scores[:, index, axis] = np.nan_to_num(modified_z(values, _LEAST_SPREAD))
+            moves[:, index, axis] = np.nan_to_num(values - np.nanmedian(values))
+    scores = np.where(np.abs(moves) >= LEAST_SHARE, np.abs(scores), 0.0)
+    worst = scores.max(axis=(1, 2))
+    findings = []
+    for case, score in enumerate(worst.tolist()):
+        if score < HINT_SCORE:
+            continue
+        index, axis = np.unravel_index(int(scores[case].argmax()), scores.shape[1:])
+        name = list(study.dataset.labels.values())[index]
+        usual = float(np.nanmedian(centres[:, index, axis]))
+        findings.append(
+            Finding(
+                fault="label-place-outlier",
+                where=name_cases([study.cases[case].name], len(study.cases)),
+                evidence=f"The middle of {name} lies at {centres[case, index, axis]:.2f} of the "
+                f"scan along {AXES[axis]}; in the other cases at {usual:.2f} (median). Modified "
+                f"z-score {score:.1f}; healthy cases stay below {HINT_SCORE:g} but for a few.",
+                cause="A scan that was cropped otherwise, or a label at the wrong place.",
+                change="Look at the case; mend the label or remove the case: "
+                f"{study.cases[case].name}.",
+                certainty="medium" if score >= OUTLIER_SCORE else "low",
+                cases=(study.cases[case].name,),
+            )
+        )
+    return findings

@@ -1,0 +1,134 @@
+"""Label maps that are moved against their image.
+
+The image says where each label's border would lie best (`boundary`), and by how much better than
+where it lies. Where all labels are moved alike it is the only witness; where some are, the other
+cases are asked too (`atlas`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from volunet.diagnosing.cases.robust import median_of_known
+from volunet.diagnosing.cases.study import Study
+from volunet.diagnosing.cases.wording import name_cases
+from volunet.diagnosing.finding import Certainty, Finding
+
+LEAST_VOXELS: Final = 3
+"""Labels move by 1 or 2 with the way in which someone draws a border."""
+
+GAIN: Final = 1.8
+"""Times the contrast that the best place has at the least, of what the label's own place has."""
+
+SHARE: Final = 0.5
+"""Of the usual contrast: a moved label has less, and its best place has more."""
+
+LEAST_BITS: Final = 0.05
+"""Where the usual contrast is less, borders say nothing."""
+
+MAJORITY: Final = 0.6
+"""Share of the cases whose best move is the set's, where all labels are said to be moved."""
+
+FEW_PEAKS: Final = 0.3
+"""Labels of which more lie on a peak of contrast as they are, are not all moved."""
+
+_LEAST_CASES: Final = 4
+
+_SAME_MOVE: Final = 1
+"""Voxels along each axis within which two moves are one."""
+
+
+def find_shifted(study: Study) -> list[Finding]:
+    """Cases whose labels would lie on the image several voxels away; or all of them."""
+    return _all_shifted(study) or _some_shifted(study)
+
+
+def _all_shifted(study: Study) -> list[Finding]:
+    borders = study.boundaries
+    known = np.isfinite(borders.contrast)
+    if known.sum() < _LEAST_CASES:
+        return []
+    shifts = borders.shift[known]
+    move = np.median(shifts, axis=0)
+    alike = float((np.abs(shifts - move).max(axis=1) <= _SAME_MOVE).mean())
+    own = float(np.median(borders.contrast[known]))
+    best = float(np.median(borders.contrast_shifted[known]))
+    peaks = float(borders.is_peak[known].mean())
+    if (
+        np.abs(move).max() < LEAST_VOXELS
+        or alike < MAJORITY
+        or best < max(GAIN * own, LEAST_BITS)
+        or peaks > FEW_PEAKS
+    ):
+        return []
+    names = tuple(case.name for case in study.cases)
+    return [
+        Finding(
+            fault="label-shifted",
+            where=name_cases(names, len(names)),
+            evidence=f"Contrast at the labels' border: {own:.3f} bit as they are, {best:.3f} bit "
+            f"moved by {_voxels(move)} voxels (medians). {alike:.0%} of the cases have their best "
+            f"place within {_SAME_MOVE} voxel of that move; {peaks:.0%} lie on a peak as they are.",
+            cause="An origin, a crop or an off-by-n in the script that wrote the label maps.",
+            change=f"Move every label map by {_voxels(move)} voxels (in RAS orientation), or "
+            "write the labels anew from their source.",
+            certainty="high",
+            cases=names,
+        )
+    ]
+
+
+def _some_shifted(study: Study) -> list[Finding]:
+    borders = study.boundaries
+    usual = median_of_known(borders.contrast)
+    if usual < LEAST_BITS or len(study.cases) < _LEAST_CASES:
+        return []
+    chosen = (
+        (np.abs(borders.shift).max(axis=1) >= LEAST_VOXELS)
+        & (borders.contrast_shifted >= GAIN * borders.contrast)
+        & (borders.contrast < SHARE * usual)
+        & (borders.contrast_shifted >= SHARE * usual)
+        & (borders.contrast_shifted >= borders.contrast_flipped.max(axis=1))
+    )
+    agreed = _others_agree(study)
+    sure, unsure = chosen & agreed, chosen & ~agreed & ~borders.is_peak
+    return [
+        _finding(study, cases, certainty)
+        for cases, certainty in ((sure, "high"), (unsure, "medium"))
+        if cases.any()
+    ]
+
+
+def _others_agree(study: Study) -> NDArray[np.bool_]:
+    """Whether the moved label fits better what the other cases say of the image."""
+    if not study.atlas:
+        return np.zeros(len(study.cases), np.bool_)
+    return np.array([fit.dice_shifted > fit.dice for fit in study.atlas])
+
+
+def _finding(study: Study, chosen: NDArray[np.bool_], certainty: Certainty) -> Finding:
+    borders, names = study.boundaries, study.names_of(chosen)
+    moves = [
+        f"{name} by {_voxels(shift)}"
+        for name, shift in zip(names, borders.shift[chosen], strict=True)
+    ]
+    return Finding(
+        fault="label-shifted",
+        where=name_cases(names, len(study.cases)),
+        evidence="Contrast at the label's border: "
+        f"{median_of_known(borders.contrast[chosen]):.3f} bit as it is, "
+        f"{median_of_known(borders.contrast_shifted[chosen]):.3f} bit after the best move; the "
+        f"other cases have {median_of_known(borders.contrast[~chosen]):.3f} as they are (medians).",
+        cause="An origin, a crop or a hand that moved the label against its image.",
+        change=f"Move these label maps (voxels along D, H, W in RAS orientation): "
+        f"{'; '.join(moves)}. Or remove the cases.",
+        certainty=certainty,
+        cases=names,
+    )
+
+
+def _voxels(move: NDArray[np.float64]) -> str:
+    return "(" + ", ".join(f"{value:+.0f}" for value in move) + ")"

@@ -1,0 +1,69 @@
+"""Classes that are exchanged in some label maps.
+
+Each class of a label is compared with each class that the other cases see in the image, by place
+and intensity (`atlas`); where the best assignment is another than the label's own, and by far,
+classes are swapped. The majority counts as right: swapped alike in all cases, nothing tells.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+import numpy as np
+
+from volunet.diagnosing.cases.study import Study
+from volunet.diagnosing.cases.wording import name_cases
+from volunet.diagnosing.finding import Certainty, Finding
+
+GAIN: Final = 0.25
+"""Dice that the other order must gain, in shares of the set's median Dice."""
+
+CLEAR_GAIN: Final = 0.5
+
+LEAST_DICE: Final = 0.3
+"""Where the set's median Dice is less, the other cases say nothing."""
+
+
+def find_swapped(study: Study) -> list[Finding]:
+    """Cases whose classes fit the other cases far better in another order."""
+    fits = study.atlas
+    usual = float(np.median([fit.dice for fit in fits])) if fits else 0.0
+    if usual < LEAST_DICE:
+        return []
+    found: dict[tuple[tuple[int, ...], Certainty], list[int]] = defaultdict(list)
+    for index, fit in enumerate(fits):
+        gain = (fit.dice_reordered - fit.dice) / usual
+        if gain >= GAIN:
+            order = tuple(fit.order.tolist())
+            found[order, "high" if gain >= CLEAR_GAIN else "medium"].append(index)
+    return [
+        _finding(study, order, certainty, chosen) for (order, certainty), chosen in found.items()
+    ]
+
+
+def _finding(
+    study: Study, order: tuple[int, ...], certainty: Certainty, chosen: list[int]
+) -> Finding:
+    names = tuple(study.cases[index].name for index in chosen)
+    classes = list(study.dataset.labels.values())
+    moved = [
+        f"{classes[own]} → {classes[other]}"
+        for own, other in enumerate(order, start=1)
+        if own != other
+    ]
+    fits = study.atlas
+    others = [fit.dice for index, fit in enumerate(fits) if index not in chosen]
+    return Finding(
+        fault="classes-swapped",
+        where=name_cases(names, len(study.cases)),
+        evidence="Dice with what the other cases say of these images, by place and intensity: "
+        f"{np.median([fits[index].dice for index in chosen]):.2f} as they are, "
+        f"{np.median([fits[index].dice_reordered for index in chosen]):.2f} with "
+        f"{', '.join(moved)}; the other cases have {np.median(others):.2f} (medians).",
+        cause="Label values that were exchanged when these label maps were written.",
+        change=f"Write these label maps anew with {', '.join(moved)}, or remove the cases: "
+        f"{', '.join(names)}.",
+        certainty=certainty,
+        cases=names,
+    )

@@ -1,0 +1,156 @@
+"""Is the learning rate too high or too low? The range test says, and curve and layers witness."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Final
+
+from volunet.diagnosing.check import Answer, Check, LeftOut
+from volunet.diagnosing.command import train_again
+from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.record import LayerLook, Record
+
+HARDLY_FELL: Final = 0.1
+"""Share of its first value by which the loss fell at the most, of a network that hardly learnt."""
+
+FAR_BEYOND: Final = 3.0
+"""A rate is surely too high beyond so many times the range test's limit: the test has few steps."""
+
+FAR_BELOW: Final = 10.0
+"""A rate is low below the rate that teaches by this factor: rates between only take longer."""
+
+HARDLY_MOVED: Final = 0.05
+"""What the weights of a layer moved over all the fit, as a share of theirs; usual is 1 to 5."""
+
+STOOD_STILL: Final = 0.01
+"""The same, so little that no range test need confirm it."""
+
+THROWN: Final = 0.8
+"""What weights moved from a look to the next, as a share of theirs, beyond which they were thrown
+about: nothing is left of what they were. Usual is 0.1 to 0.4."""
+
+EXPLODED: Final = 10.0
+"""Growth of a weight's norm over a fit; usual is 1 to 2."""
+
+
+def learning_rate_too_high(record: Record) -> Answer:
+    """A rate that throws the network off."""
+    rates = record.probed.rates
+    used = record.run.config.highest_learning_rate
+    witnesses = [*_thrown_weights(record), *_risen_loss(record)]
+    sure = False
+    if rates is None:
+        if not record.layers:
+            return LeftOut(f"range test: {record.probed.reason}; and no layers.csv")
+        if len(witnesses) < 2:
+            return None
+        sure = len(witnesses) > 2
+    elif rates.limit is None or used < rates.limit:
+        return None
+    evidence = list(witnesses)
+    advised = used / 10
+    if rates is not None and rates.limit is not None:
+        evidence.insert(
+            0,
+            f"a range test throws a fresh network off at {rates.limit:.1g} and works best at "
+            f"{rates.best:.1g}; the fit went up to {used:g}",
+        )
+        sure = bool(witnesses) and used >= FAR_BEYOND * rates.limit
+        advised = rates.advice
+    return Finding(
+        "learning-rate-too-high",
+        f"--learning-rate {used:g}",
+        "; ".join(evidence) + ".",
+        "Steps overshoot: they throw away what was learnt.",
+        train_again(record.run, learning_rate=advised),
+        "high" if sure else "medium" if witnesses else "low",
+    )
+
+
+def learning_rate_too_low(record: Record) -> Answer:
+    """A rate at which the network hardly moves."""
+    rates = record.probed.rates
+    used = record.run.config.highest_learning_rate
+    fallen = _fallen(record)
+    if fallen is None:
+        return LeftOut("fewer than 3 rows with a finite loss")
+    moved = _moved(record)
+    if fallen >= HARDLY_FELL or (moved is not None and moved >= HARDLY_MOVED):
+        return None
+    evidence = [f"the training loss fell by {fallen:.1%} in {record.steps} steps"]
+    if moved is not None:
+        evidence.append(f"the layers' weights moved by {moved:.2%} of theirs in all (usual: 100 %)")
+    if rates is None:
+        if moved is None:
+            return LeftOut(f"range test: {record.probed.reason}; and no layers.csv")
+    elif used * FAR_BELOW > rates.best or rates.fall < 2 * HARDLY_FELL:
+        return None
+    else:
+        evidence.append(
+            f"a range test took a fresh network's loss down by {rates.fall:.0%} in "
+            f"{len(rates.rates)} steps and works best at {rates.best:.1g}; the fit went up to "
+            f"{used:g}"
+        )
+    return Finding(
+        "learning-rate-too-low",
+        f"--learning-rate {used:g}",
+        "; ".join(evidence) + ".",
+        "Steps are too small to get anywhere in the time.",
+        train_again(record.run, learning_rate=10 * used if rates is None else rates.advice),
+        "high" if rates is not None or (moved is not None and moved < STOOD_STILL) else "medium",
+    )
+
+
+CHECKS: Final = (
+    Check("learning-rate-too-high", learning_rate_too_high, columns=("train_loss",)),
+    Check("learning-rate-too-low", learning_rate_too_low, columns=("train_loss",)),
+)
+
+
+def _fallen(record: Record) -> float | None:
+    """Share of its first value by which the training loss fell."""
+    losses = record.values("train_loss")
+    if len(losses) < 3 or losses[0] <= 0:
+        return None
+    return 1 - statistics.fmean(losses[-2:]) / losses[0]
+
+
+def _moved(record: Record) -> float | None:
+    """What a layer's weights moved in all, as a share of theirs, the median over the layers."""
+    sums = [
+        sum(look.update_ratio or 0.0 for look in looks)
+        for looks in record.layers.values()
+        if len(looks) > 1
+    ]
+    return statistics.median(sums) if sums else None
+
+
+def _thrown_weights(record: Record) -> list[str]:
+    looks = [looks for looks in record.layers.values() if len(looks) > 1]
+    if not looks:
+        return []
+    peak = statistics.median([_peak(one) for one in looks])
+    growth = statistics.median([_growth(one) for one in looks])
+    words = []
+    if peak > THROWN:
+        words.append(f"weights moved by {peak:.0%} of theirs between two looks (usual: 10 to 40 %)")
+    if growth > EXPLODED:
+        words.append(f"they grew to {growth:.0f} times their first norm (usual: 1 to 2)")
+    return words
+
+
+def _risen_loss(record: Record) -> list[str]:
+    losses = record.values("train_loss")
+    if len(losses) < 3 or max(losses) < 1.5 * losses[0]:
+        return []
+    return [f"the training loss went up from {losses[0]:.3g} to {max(losses):.3g}"]
+
+
+def _peak(looks: Sequence[LayerLook]) -> float:
+    return max(look.update_ratio or 0.0 for look in looks)
+
+
+def _growth(looks: Sequence[LayerLook]) -> float:
+    first = looks[0].weight_norm
+    return max(look.weight_norm for look in looks) / first if first else 1.0

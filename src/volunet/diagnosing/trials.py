@@ -1,0 +1,38 @@
+"""Whether the network can learn at all: what the probe on one batch says."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from volunet.diagnosing.check import Answer, Check, LeftOut
+from volunet.diagnosing.command import train_again
+from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.probes.one_batch import ENOUGH, LEARNING_RATE
+from volunet.diagnosing.record import Record
+
+
+def cannot_overfit_one_batch(record: Record) -> Answer:
+    """A network that does not learn even one batch by heart."""
+    trial = record.probed.one_batch
+    if trial is None:
+        return LeftOut(record.probed.reason)
+    if trial.learns:
+        return None
+    if not trial.finished:
+        return LeftOut(f"{trial.steps} steps fitted into the time of the probe")
+    number = "is no finite number" if math.isnan(trial.share) else f"is {trial.share:.0%} of it"
+    return Finding(
+        "cannot-overfit-one-batch",
+        "the network and the loss",
+        f"trained on one batch alone, AdamW at {LEARNING_RATE:g}, the loss began at "
+        f"{trial.loss_before:.3g} and after {trial.steps} steps {number}; a network that fits its "
+        f"task comes below {ENOUGH:.0%}.",
+        "Network, loss and labels do not fit together, or the network is far too small or too "
+        "strongly regularised.",
+        train_again(record.run, preset="auto", norm="batch", dropout=None, loss=None),
+        "high",
+    )
+
+
+CHECKS: Final = (Check("cannot-overfit-one-batch", cannot_overfit_one_batch),)
