@@ -189,7 +189,7 @@ def _relative_ratio(point: Mapping[str, Any]) -> float:
 
 
 def _verdict(points: Sequence[Mapping[str, Any]]) -> str:
-    """Whether the notes are right, in numbers."""
+    """In how far the notes are right: the steeper loss has the larger gradient."""
     kinds = {
         "by the weights": [_ratio(point, "weights") for point in points],
         "by the logits": [_ratio(point, "logits") for point in points],
@@ -197,8 +197,8 @@ def _verdict(points: Sequence[Mapping[str, Any]]) -> str:
         "by the weights, relative to the loss": [_relative_ratio(point) for point in points],
     }
     lines = [
-        f"- {name}: at {sum(value > 1 for value in values)} of {len(values)} checkpoints, "
-        f"{min(values):.1f} to {max(values):.1f} times, median {statistics.median(values):.1f}"
+        f"- {name}: above 1 at {sum(value > 1 for value in values)} of {len(values)} checkpoints, "
+        f"from {min(values):.2f} to {max(values):.2f}, median {statistics.median(values):.2f}"
         for name, values in kinds.items()
     ]
-    return "Cross-entropy is steeper than squared error\n\n" + "\n".join(lines)
+    return "Cross-entropy's gradient as a multiple of squared error's:\n\n" + "\n".join(lines)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,8 @@ def measure_missing(
     if jobs > 1:
         os.environ["OMP_NUM_THREADS"] = "1"  # read by a process when it starts
     failed = 0
-    with ProcessPoolExecutor(
-        jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
-    ) as pool:
-        running = {pool.submit(_measure, measure, one): one for one in missing}
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(_measure_apart, measure, one): one for one in missing}
         try:
             for future in as_completed(running):
                 fault = future.exception()
@@ -102,6 +100,13 @@ def commit() -> str:
     # A result that an earlier call wrote changes nothing that is measured.
     changed = answer("status", "--porcelain", "--", "src", "benchmarks/*.py")
     return (answer("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
+
+
+def _measure_apart(measure: Callable[[Row], Row], settings: Row) -> Row:
+    """One row, measured in a new process."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as process:
+        return process.submit(_measure, measure, settings).result()
 
 
 def _measure(measure: Callable[[Row], Row], settings: Row) -> Row:

@@ -32,7 +32,7 @@ HEALTHY: dict[str, list[float]] = {
     "foreground_share": [0.06] * ROWS,
     "learning_rate": [1.5e-3 * (1 + math.cos(math.pi * row / (ROWS - 1))) for row in range(ROWS)],
     "val_loss": [1.4, 0.8, 0.6, 0.52, 0.5],
-    "val_dice": [0.4, 0.75, 0.8, 0.82, 0.822],
+    "val_dice": [0.4, 0.8, 0.82, 0.822, 0.824],
     "train_dice": [0.42, 0.76, 0.82, 0.84, 0.85],
 }
 
@@ -65,7 +65,7 @@ def of_run(folder: Path, plan: Plan, **keys: Any) -> Run:
         }
     )
     budget = {} if "epochs" in keys else {"minutes": 2.0}
-    return Run(folder, plan, TrainingConfig(**budget, **keys), "scans", training, validation)
+    return Run(folder, plan, TrainingConfig(**{**budget, **keys}), "scans", training, validation)
 
 
 def points(name: str, values: list[float]) -> list[tuple[int, float]]:
@@ -73,7 +73,7 @@ def points(name: str, values: list[float]) -> list[tuple[int, float]]:
     return [(stride * (index + 1), value) for index, value in enumerate(values)]
 
 
-def looks(
+def look_at_layer(
     weight: float = 2.0, growth: float = 1.2, gradient: float = 0.1, moved: float = 0.2,
     silent: float | None = 0.0, count: int = 5,
 ) -> list[LayerLook]:  # fmt: skip
@@ -88,6 +88,11 @@ def looks(
         )
         for index in range(count)
     ]
+
+
+@pytest.fixture
+def looks() -> Callable[..., list[LayerLook]]:
+    return look_at_layer
 
 
 @pytest.fixture
@@ -112,7 +117,7 @@ def make_record(make_run: Callable[..., Run]) -> Callable[..., Record]:
         return Record(
             make_run(**keys),
             {name: points(name, values) for name, values in figures.items() if values},
-            {**{name: looks() for name in LAYERS}, **(layers or {})},
+            {**{name: look_at_layer() for name in LAYERS}, **(layers or {})},
             probed or Probed(),
         )
 

@@ -64,5 +64,7 @@ def test_the_surest_first_then_causes_first(first):
     assert [one.fault for one in told] == expected[:1]
     told, _ = explain([finding("loading-starved"), finding("overfitting", first)])
     assert [one.fault for one in told] == (
-        ["overfitting", "loading-starved"] if first == "high" else ["loading-starved", "overfitting"]
+        ["overfitting", "loading-starved"]
+        if first == "high"
+        else ["loading-starved", "overfitting"]
     )

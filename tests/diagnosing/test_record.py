@@ -55,5 +55,7 @@ def test_damaged(make_run, name, text):
     run = make_run()
     run.folder.mkdir()
     (run.folder / name).write_text(text)
-    with pytest.raises(ConfigError, match=rf"{name}: a damaged table .*\n.*\nRestore it, or delete"):
+    with pytest.raises(
+        ConfigError, match=rf"{name}: a damaged table .*\n.*\nRestore it, or delete"
+    ):
         read_record(run)

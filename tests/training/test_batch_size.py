@@ -239,8 +239,8 @@ def test_memory_of_one_patch(blob_plan, cases, measured):
 
 def test_no_room_for_a_step(blob_plan, cases, measured):
     _, set_memory = measured
-    set_memory(MemoryLimit(0, None, None, 10**9, "a batch of 1 does not fit into 1.0 GB"))
-    words = r"no room for a training step of 1 patch of 8×9×10 voxels \(a batch of 1 does not fit"
+    set_memory(MemoryLimit(0, None, None, 10**9, "not even the smallest batch fits"))
+    words = r"no room for a training step of 1 patch of 8×9×10 voxels \(not even the smallest"
     with pytest.raises(ConfigError, match=words):
         choose_batch_size(blob_plan, CONFIG, cases, seconds=60.0)
 

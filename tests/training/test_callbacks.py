@@ -1,4 +1,4 @@
-"""Ctrl-C ends a fit once gently, twice at once; progress is told and drawn."""
+"""Ctrl-C ends a fit once gently, twice at once; validations come in time; progress is told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pytorch_lightning.loggers import CSVLogger
 
 from volunet.training.budget import Budget
-from volunet.training.callbacks import ShowProgress, StopOnInterrupt
+from volunet.training.callbacks import NEVER, ShowProgress, StopOnInterrupt, ValidateInTime
 from volunet.training.config import TrainingConfig
 
 
@@ -37,6 +37,25 @@ def test_sigint_is_given_back():
     assert stop.interrupted is False
 
 
+def test_validations_come_in_time():
+    now = [100.0]
+    callback = ValidateInTime(5.0, clock=lambda: now[0])
+    trainer = SimpleNamespace(val_check_batch=NEVER)
+    now[0] = 200.0  # reading, before the fit
+    callback.on_train_start(trainer, None)
+    validated = []
+    for batch in range(14):
+        now[0] += 2.0
+        callback.on_train_batch_end(trainer, None, None, None, batch)
+        # Lightning validates at multiples of this number of batches.
+        if (batch + 1) % trainer.val_check_batch == 0:
+            now[0] += 30.0
+            callback.on_validation_end(trainer, None)
+            validated.append(batch)
+    # 5 s and up to a batch behind the end of the one before.
+    assert validated == [2, 5, 8, 11]
+
+
 def test_progress_is_told_and_drawn(tmp_path):
     told = []
     logger = CSVLogger(tmp_path, name="", version="")
@@ -47,15 +66,32 @@ def test_progress_is_told_and_drawn(tmp_path):
     show = ShowProgress(tmp_path, budget, lambda done, figures: told.append((done, figures)))
     show.on_train_batch_end(trainer, None, None, None, 2)
     assert told == [(0.75, {"val_dice": 0.5})]
+    assert list(tmp_path.iterdir()) == []
     logger.log_metrics({"train_loss": 1.5}, step=2)
-    show.on_train_epoch_end(trainer, None)
+    show.on_validation_end(trainer, None)
+    assert told == [(0.75, {"val_dice": 0.5})] * 2
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert (tmp_path / "metrics.csv").read_text().split() == ["step,train_loss", "2,1.5"]
+    # A fit without validation draws at its end.
+    (tmp_path / "curve.png").unlink()
+    show.on_fit_end(trainer, None)
+    assert (tmp_path / "curve.png").is_file()
+    assert len(told) == 2
 
 
 def test_progress_without_anyone_to_tell(tmp_path):
     trainer = SimpleNamespace(loggers=[], callback_metrics={})
     show = ShowProgress(tmp_path, Budget(TrainingConfig(epochs=1)), None)
     show.on_validation_end(trainer, None)
+    show.on_fit_end(trainer, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_first_process_draws(tmp_path, monkeypatch):
+    logger = CSVLogger(tmp_path, name="", version="")
+    logger.log_metrics({"train_loss": 1.5}, step=2)
+    trainer = SimpleNamespace(loggers=[logger], callback_metrics={})
+    monkeypatch.setenv("RANK", "1")
+    show = ShowProgress(tmp_path, Budget(TrainingConfig(epochs=1)), None)
     show.on_fit_end(trainer, None)
     assert list(tmp_path.iterdir()) == []

@@ -8,9 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from safetensors.torch import load_file
 
-from volunet.errors import ConfigError
+from volunet.errors import ConfigError, OutputError, TrainingError
 from volunet.nets import network_of
+from volunet.training.averaging import AveragedWeights
 from volunet.training.checkpoints import (
     INTERVAL,
     BestWeights,
@@ -18,7 +21,7 @@ from volunet.training.checkpoints import (
     last_checkpoint,
     read_checkpoint,
 )
-from volunet.training.run_folder import read_best_dice
+from volunet.training.run_folder import read_best_dice, write_weights
 
 
 class Trap:
@@ -94,6 +97,19 @@ def test_failed_save_leaves_the_old_one(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]
 
 
+def test_a_full_disk_leaves_the_old_one(tmp_path, files_of_at_most):
+    path = tmp_path / "last.ckpt"
+    SafeCheckpointIO().save_checkpoint({"global_step": 1}, path)
+    before = path.read_bytes()
+    with (
+        files_of_at_most(2 * len(before)),
+        pytest.raises(OutputError, match=r"last\.ckpt: cannot be written: file too large\.\n"),
+    ):
+        SafeCheckpointIO().save_checkpoint({"w": torch.zeros(10_000)}, path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]
+
+
 def test_last_checkpoint_is_half_a_minute_old_at_most(tmp_path):
     callback = last_checkpoint(tmp_path)
     assert INTERVAL.total_seconds() == 30
@@ -101,9 +117,37 @@ def test_last_checkpoint_is_half_a_minute_old_at_most(tmp_path):
     assert (callback.dirpath, callback.filename) == (str(tmp_path), "last")
 
 
+@pytest.mark.parametrize(("accumulate", "due"), [(1, [0, 1, 2, 3, 4, 5]), (3, [2, 5])])
+def test_last_checkpoint_is_between_steps(tmp_path, monkeypatch, accumulate, due):
+    saved = []
+    monkeypatch.setattr(
+        ModelCheckpoint, "on_train_batch_end", lambda *arguments: saved.append(arguments[-1])
+    )
+    callback = last_checkpoint(tmp_path)
+    trainer = SimpleNamespace(accumulate_grad_batches=accumulate)
+    for batch in range(6):
+        callback.on_train_batch_end(trainer, None, None, None, batch)
+    assert saved == due
+
+
 @pytest.fixture
 def module(blob_plan):
+    """A fit's module, whose own weights are not the average."""
     return SimpleNamespace(network=network_of(blob_plan))
+
+
+@pytest.fixture
+def average(blob_plan):
+    """The averaged network."""
+    return network_of(blob_plan)
+
+
+@pytest.fixture
+def averaged(average):
+    """Knows the averaged network, whatever the module."""
+    callback = AveragedWeights()
+    callback._average_model = SimpleNamespace(module=SimpleNamespace(network=average))
+    return callback
 
 
 def validated(best, module, dice, step=0):
@@ -111,14 +155,22 @@ def validated(best, module, dice, step=0):
     best.on_validation_end(trainer, module)
 
 
-def test_best_weights_are_kept(tmp_path, module):
-    best = BestWeights(tmp_path)
+def assert_kept(folder, network):
+    kept = load_file(folder / "weights.safetensors")
+    expected = network.state_dict()
+    assert set(kept) == set(expected)
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(kept[name].numpy(), tensor.numpy())
+
+
+def test_best_weights_are_kept(tmp_path, module, average, averaged):
+    best = BestWeights(tmp_path, averaged)
     assert best.best_dice == -1.0
     file = tmp_path / "weights.safetensors"
     contents = []
     for step, dice in enumerate([0.0, 0.3, 0.2, 0.3, 0.5]):
         with torch.no_grad():
-            next(module.network.parameters()).add_(1.0)
+            next(average.parameters()).add_(1.0)
         validated(best, module, dice, step)
         contents.append(file.read_bytes())
         assert best.validated_at == step
@@ -126,16 +178,27 @@ def test_best_weights_are_kept(tmp_path, module):
     assert contents[1] == contents[2] == contents[3]
     assert contents[3] != contents[4]
     assert read_best_dice(tmp_path) == 0.5
+    assert_kept(tmp_path, average)
     # A fit that goes on does not replace them by worse ones.
-    again = BestWeights(tmp_path)
+    again = BestWeights(tmp_path, averaged)
     assert again.best_dice == 0.5
     validated(again, module, 0.4)
     assert file.read_bytes() == contents[4]
 
 
+def test_of_weights_without_any_overlap_the_later_are_kept(tmp_path, module, average, averaged):
+    best = BestWeights(tmp_path, averaged)
+    for step in range(2):
+        with torch.no_grad():
+            next(average.parameters()).add_(1.0)
+        validated(best, module, 0.0, step)
+    assert_kept(tmp_path, average)
+    assert read_best_dice(tmp_path) == 0.0
+
+
 @pytest.mark.parametrize(("dice", "written"), [(None, True), (0.2, False)], ids=["never", "once"])
-def test_end_of_the_fit(tmp_path, module, dice, written):
-    best = BestWeights(tmp_path)
+def test_end_of_the_fit(tmp_path, module, average, averaged, dice, written):
+    best = BestWeights(tmp_path, averaged)
     file = tmp_path / "weights.safetensors"
     if dice is not None:
         validated(best, module, dice)
@@ -148,10 +211,12 @@ def test_end_of_the_fit(tmp_path, module, dice, written):
     assert saved == [tmp_path / "last.ckpt"]
     assert file.exists() is written
     assert read_best_dice(tmp_path) == -1.0
+    if written:
+        assert_kept(tmp_path, average)
 
 
-def test_state_of_a_fit_that_is_stopped_is_saved_at_its_last_batch(tmp_path, module):
-    best = BestWeights(tmp_path)
+def test_state_of_a_fit_that_is_stopped_is_saved_at_its_last_batch(tmp_path, module, averaged):
+    best = BestWeights(tmp_path, averaged)
     saved = []
     trainer = SimpleNamespace(
         save_checkpoint=lambda path: saved.append((path.name, trainer.global_step)),
@@ -163,3 +228,38 @@ def test_state_of_a_fit_that_is_stopped_is_saved_at_its_last_batch(tmp_path, mod
     # What Lightning counts after the epoch's end does not replace it.
     best.on_train_end(trainer, module)
     assert saved == [("last.ckpt", 4)]
+
+
+@pytest.mark.parametrize(
+    ("error", "dice", "written"),
+    [
+        (TrainingError("step 3", "NaN", "A number.", "Mend it."), None, True),
+        (TrainingError("step 3", "NaN", "A number.", "Mend it."), 0.25, False),
+        (KeyboardInterrupt(), None, False),
+        (ZeroDivisionError("ours"), None, False),
+    ],
+    ids=["first", "validated", "interrupted", "ours"],
+)
+def test_weights_of_a_fit_that_stopped_itself(
+    tmp_path, module, average, averaged, error, dice, written
+):
+    if dice is not None:
+        write_weights(tmp_path, module.network, dice)
+    best = BestWeights(tmp_path, averaged)
+    best.on_exception(SimpleNamespace(), module, error)
+    if written:
+        assert_kept(tmp_path, average)
+        assert read_best_dice(tmp_path) == -1.0
+    elif dice is not None:
+        assert_kept(tmp_path, module.network)
+        assert read_best_dice(tmp_path) == dice
+    else:
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_first_process_writes_weights(tmp_path, module, averaged, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    best = BestWeights(tmp_path, averaged)
+    validated(best, module, 0.5)
+    assert best.best_dice == 0.5
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from volunet.errors import ConfigError
-from volunet.training.config import TrainingConfig
+from volunet.training.config import MOST_VALIDATED, TrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -24,16 +24,27 @@ from volunet.training.config import TrainingConfig
         ({"epochs": 1, "learning_rate": 0.0}, r"--learning-rate 0\.0: not above 0"),
         ({"epochs": 1, "learning_rate": -1.0}, r"--learning-rate -1\.0: not above 0"),
         (
-            {"epochs": 1, "patience": -1},
-            r"--patience -1: below 0 or not finite\.\npatience is 0 or more\.",
+            {"epochs": 1, "workers": -2},
+            r"--workers -2: below 0\.\nworkers is 0 or more\.\nGive 0 or more\.",
         ),
-        ({"epochs": 1, "workers": -2}, r"--workers -2: below 0"),
         ({"epochs": 1, "seed": -3}, r"--seed -3: below 0"),
-        ({"epochs": 1, "weight_decay": -0.1}, r"--weight-decay -0\.1: below 0"),
-        ({"epochs": 1, "weight_decay": float("nan")}, r"--weight-decay nan: below 0 or not finite"),
+        (
+            {"epochs": 1, "accumulate": 0},
+            r"--accumulate 0: below 1\.\naccumulate is 1 or more\.\nGive 1 or more\.",
+        ),
+        ({"epochs": 1, "validation_cases": 0}, r"--validation_cases 0: below 1"),
         (
             {"epochs": 1, "optimizer": "adam"},
-            r"--optimizer adam: no such optimizer\.\nOptimizers are adamw, sgd\.\nTake one",
+            r"--optimizer adam: no such optimizer\.\nChoices are adamw, sgd\.\nTake one",
+        ),
+        (
+            {"epochs": 1, "loss": "hinge"},
+            r"--loss hinge: no such loss\.\nChoices are dice_cross_entropy, cross_entropy, dice, "
+            r"focal, tversky, boundary, squared_error, l1\.\nTake one",
+        ),
+        (
+            {"epochs": 1, "precision": "float16"},
+            r"--precision float16: no such precision\.\nChoices are float32, bfloat16\.\nTake one",
         ),
     ],
     ids=lambda value: ",".join(value) or "nothing" if isinstance(value, dict) else "",
@@ -55,3 +66,10 @@ def test_refusals(keys, message):
 )
 def test_highest_learning_rate(keys, rate):
     assert TrainingConfig(epochs=1, **keys).highest_learning_rate == rate
+
+
+def test_what_is_not_given():
+    found = TrainingConfig(minutes=0.5)
+    assert (found.loss, found.optimizer) == ("dice_cross_entropy", "adamw")
+    assert (found.precision, found.accumulate, found.workers) == ("float32", 1, 1)
+    assert found.validation_cases == MOST_VALIDATED == 24

@@ -9,11 +9,11 @@ from matplotlib.image import imread
 
 from volunet.training.curve import draw_curve, read_metrics
 
-METRICS = """epoch,step,train_loss,val_dice,val_loss
-0,1,,0.25,1.5
-0,1,1.75,,
-1,3,,0.5,1.25
-1,3,1.0,,
+METRICS = """elapsed_s,epoch,learning_rate,step,train_dice,train_loss,val_dice,val_loss
+2.5,,0.0001,1,,1.75,,
+3.0,0,,1,0.75,,0.25,1.5
+5.5,,0.0002,3,,1.0,,
+6.0,1,,3,0.875,,0.5,1.25
 """
 
 
@@ -21,6 +21,9 @@ def test_figures_by_step(tmp_path):
     file = tmp_path / "metrics.csv"
     file.write_text(METRICS)
     assert read_metrics(file) == {
+        "elapsed_s": [(1, 2.5), (1, 3.0), (3, 5.5), (3, 6.0)],
+        "learning_rate": [(1, 0.0001), (3, 0.0002)],
+        "train_dice": [(1, 0.75), (3, 0.875)],
         "train_loss": [(1, 1.75), (3, 1.0)],
         "val_dice": [(1, 0.25), (3, 0.5)],
         "val_loss": [(1, 1.5), (3, 1.25)],
@@ -46,7 +49,7 @@ def test_picture(tmp_path):
     colour = np.array([0x00, 0x79, 0x8C]) / 255
     drawn = imread(tmp_path / "curve.png")[..., :3]
     assert (np.abs(drawn - colour).max(axis=2) < 0.02).sum() > 100
-    file.write_text("epoch,step,train_loss\n0,1,1.75\n1,3,1.0\n")
+    file.write_text("elapsed_s,step,train_loss\n2.5,1,1.75\n5.5,3,1.0\n")
     draw_curve(file, tmp_path)
     drawn = imread(tmp_path / "curve.png")[..., :3]
     assert (np.abs(drawn - colour).max(axis=2) < 0.02).sum() == 0

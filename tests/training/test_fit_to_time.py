@@ -41,7 +41,11 @@ def replan(blob_plan):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Say what a step costs: a function of width, share, batch and precision."""
+    """Say what a step costs: a function of width, share, batch and precision.
+
+    Measuring itself takes no time, but where a test says so.
+    """
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 0.0))
 
     def of(cost, precisions=("float32",)):
         measured = []

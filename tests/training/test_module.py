@@ -178,7 +178,7 @@ def test_l1_is_of_convolutions_alone(regular, monkeypatch, norm):
         torch.testing.assert_close(of_both[name] - of_loss[name], expected, rtol=0, atol=1e-5)
         penalised += is_kernel
     assert penalised == 2 + 2 + 1 + 2 + 1
-    absolute = sum(float(weight.abs().sum()) for weight in decayed_parameters(with_l1.network))
+    absolute = sum(weight.abs().sum().item() for weight in decayed_parameters(with_l1.network))
     assert absolute > 1.0
     assert total == pytest.approx(plain + 0.5 * absolute, rel=1e-5)
     # The loss that is shown is comparable with the validation's, which has no penalty.

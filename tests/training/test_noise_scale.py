@@ -162,7 +162,8 @@ def test_too_few_pairs_are_said(count):
     assert not result.is_determined
     assert result.standard_error == result.gradient_squared_error == math.inf
     assert result.lowest == 0.0
-    words = f"undetermined from {count} pairs of batches after 0 steps, as it takes 2 pairs"
+    pairs = {0: "0 pairs", 1: "1 pair"}[count]
+    words = f"undetermined from {pairs} of batches after 0 steps, as it takes 2 pairs"
     assert str(result) == words
 
 

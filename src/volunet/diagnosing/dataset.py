@@ -28,13 +28,19 @@ from volunet.diagnosing.cases.volume import find_volume_outliers
 from volunet.diagnosing.finding import Finding, order_findings
 from volunet.plan import Triple
 
+MINORITY: Final = 0.5
+"""Share of the cases that a fault of the scans may keep from the checks behind it."""
+
 Check = Callable[[Study], list[Finding]]
 
-CASE_CHECKS: Final[tuple[Check, ...]] = (
+SCAN_CHECKS: Final[tuple[Check, ...]] = (
     find_spacing_outliers,
     find_constant,
     find_wrong_units,
     find_saturated,
+)
+
+LABEL_CHECKS: Final[tuple[Check, ...]] = (
     find_empty,
     find_flipped,
     find_shifted,
@@ -44,8 +50,9 @@ CASE_CHECKS: Final[tuple[Check, ...]] = (
     find_noise,
     find_place_outliers,
 )
-"""The most specific first. A case that one of them explains, with more than a hint, is kept from
-those behind it: a flipped label is an outlier in place too, and would spoil what is usual."""
+"""The scans, then the labels; the most specific first. A case that one of them explains, with more
+than a hint, is kept from those behind it: a flipped label is an outlier in place too, and would
+spoil what is usual."""
 
 
 def diagnose_dataset(
@@ -73,12 +80,15 @@ def diagnose_dataset(
     study = read_study(dataset, spacing_mm, progress)
     findings = find_unreadable(study)
     left = study
-    for check in CASE_CHECKS:
+    for check in SCAN_CHECKS + LABEL_CHECKS:
         if not left.cases:
             break
         found = check(left)
         findings += found
-        left = left.without({name for one in found if one.certainty != "low" for name in one.cases})
+        told = {name for one in found if one.certainty != "low" for name in one.cases}
+        # Labels can be judged on scans in any unit, where most are in the same.
+        if check in LABEL_CHECKS or len(told) <= MINORITY * len(left.cases):
+            left = left.without(told)
     sized = study.without(_cases_of(findings, "spacing-outlier"))
     whole = study.without(_cases_of(findings, "image-constant"))
     findings += find_duplicates(whole, folds)

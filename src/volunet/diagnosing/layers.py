@@ -81,8 +81,8 @@ def frozen_layers(record: Record) -> Answer:
     if not stiff or (others and max(others) < MOVES):
         return None
     still = sum(moved[name] == 0.0 for name in stiff)
-    others_moved = f"; the other layers moved by {statistics.median(others):.2g} of theirs" * bool(
-        others
+    others_moved = (
+        f"; the other layers moved by {statistics.median(others):.2g} of theirs" if others else ""
     )
     return Finding(
         "frozen-layers",

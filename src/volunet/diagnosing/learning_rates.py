@@ -10,9 +10,16 @@ from volunet.diagnosing.check import Answer, Check, LeftOut
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.record import LayerLook, Record
+from volunet.training.budget import WARM_UP_STEPS
+
+FEWEST_ROWS: Final = 3
+"""Rows with a finite loss that a judgement of it takes."""
 
 HARDLY_FELL: Final = 0.1
 """Share of its first value by which the loss fell at the most, of a network that hardly learnt."""
+
+FEWEST_JUDGED: Final = 2 * WARM_UP_STEPS
+"""Steps before which a network has hardly learnt at any rate."""
 
 FAR_BEYOND: Final = 3.0
 """A rate is surely too high beyond so many times the range test's limit: the test has few steps."""
@@ -74,7 +81,9 @@ def learning_rate_too_low(record: Record) -> Answer:
     used = record.run.config.highest_learning_rate
     fallen = _fallen(record)
     if fallen is None:
-        return LeftOut("fewer than 3 rows with a finite loss")
+        return LeftOut(f"fewer than {FEWEST_ROWS} rows with a finite loss")
+    if record.steps < FEWEST_JUDGED:
+        return LeftOut(f"{record.steps} steps, {FEWEST_JUDGED} are needed")
     moved = _moved(record)
     if fallen >= HARDLY_FELL or (moved is not None and moved >= HARDLY_MOVED):
         return None
@@ -111,7 +120,7 @@ CHECKS: Final = (
 def _fallen(record: Record) -> float | None:
     """Share of its first value by which the training loss fell."""
     losses = record.values("train_loss")
-    if len(losses) < 3 or losses[0] <= 0:
+    if len(losses) < FEWEST_ROWS or losses[0] <= 0:
         return None
     return 1 - statistics.fmean(losses[-2:]) / losses[0]
 
@@ -142,7 +151,7 @@ def _thrown_weights(record: Record) -> list[str]:
 
 def _risen_loss(record: Record) -> list[str]:
     losses = record.values("train_loss")
-    if len(losses) < 3 or max(losses) < 1.5 * losses[0]:
+    if len(losses) < FEWEST_ROWS or max(losses) < 1.5 * losses[0]:
         return []
     return [f"the training loss went up from {losses[0]:.3g} to {max(losses):.3g}"]
 

@@ -13,12 +13,15 @@ from volunet.diagnosing.check import Answer, Check, LeftOut
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.record import Record
-from volunet.plan import LossName, OutputActivation
-from volunet.training.run_folder import WEIGHTS_FILE
+from volunet.plan import LossName, OutputActivation, Regularisation
+from volunet.training.run_folder import LAYERS_FILE, WEIGHTS_FILE
 
 STRONG_DECAY: Final = 1e-3
 """Share of each weight that a step takes away at the highest rate; by default 3e-5. From here on
 weights halve within 700 steps."""
+
+SHRUNK: Final = 0.5
+"""What is left of the weights' norm where the decay has surely won."""
 
 STRONG_PENALTY: Final = 0.5
 """Share of the loss that L1 may be."""
@@ -93,21 +96,21 @@ def _decay(record: Record, a_step: float) -> Answer:
         if len(looks) > 1 and looks[0].weight_norm > 0
     ]
     if not grown:
-        return LeftOut("layers.csv has fewer than 2 looks at the weights")
-    shrunk = sum(factor < 1 for factor in grown)
+        return LeftOut(f"{LAYERS_FILE} has fewer than 2 looks at the weights")
     typical = statistics.median(grown)
-    if typical >= 1:
-        return None
+    # Half of the highest rate is the mean of the schedule.
+    taken = 1 - math.exp(-0.5 * a_step * record.steps)
     return Finding(
         "weight-decay-too-strong",
-        f"{shrunk} of {len(grown)} convolutions",
-        f"a step takes up to {a_step:.2%} of each weight away (by default 0.003 %), and the "
-        f"convolutions' weights ended at {typical:.2f} of their first norm (median); in a healthy "
-        "fit they grow.",
-        f"l2 is {record.run.plan.regularisation.l2:g}: the decay pulls weights down faster than "
-        "the loss builds them up.",
-        train_again(record.run, l2=0.01),
-        "high" if a_step >= 3 * STRONG_DECAY and typical < 0.5 else "medium",
+        f"--l2 {record.run.plan.regularisation.l2:g}",
+        f"a step takes up to {a_step:.2%} of each weight away and all {record.steps} steps about "
+        f"{taken:.0%}; by default a step takes 0.003 %. The convolutions' weights ended at "
+        f"{typical:.2f} of their first norm (median; {sum(factor < 1 for factor in grown)} of "
+        f"{len(grown)} shrank), in a healthy fit at 1.1 to 2.",
+        "The decay pulls weights down faster than the loss builds them up, so that the network "
+        "remembers its last steps alone.",
+        train_again(record.run, l2=Regularisation().l2),
+        "high" if typical < SHRUNK else "medium",
     )
 
 

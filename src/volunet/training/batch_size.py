@@ -21,6 +21,7 @@ from volunet.training.config import TrainingConfig
 from volunet.training.losses import SegmentationLoss
 from volunet.training.memory_limit import MemoryLimit, find_memory_limit
 from volunet.training.noise_scale import NoiseScale, measure_noise_scale
+from volunet.training.step_time import training_device
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def choose_batch_size(
         cases: Training cases on the model's grid.
         seconds: Time that measuring may take; it then decides by what it has. None:
             `MEASURING_SHARE` of the minutes, but at least `SHORTEST_S`.
-        device: Where training will run; None: CUDA if there is one, else the CPU.
+        device: Where training will run; None: `training_device`.
         clock: Seconds that only grow.
 
     Raises:
@@ -98,7 +99,7 @@ def choose_batch_size(
     begin = clock()
     if seconds is None:
         seconds = max(SHORTEST_S, MEASURING_SHARE * 60 * (config.minutes or 0.0))
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or training_device()
     smallest = smallest_batch(plan)
     memory = find_memory_limit(
         plan, config, least=smallest, device=device, seconds=MEMORY_SHARE * seconds

@@ -33,7 +33,13 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint atomically."""
         # To an open file: on a full disk that is an OSError, from torch's own writer it is not.
         with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:
+                # torch closes its archive all the same, which hides what went wrong.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
     def load_checkpoint(
         self,

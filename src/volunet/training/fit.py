@@ -127,7 +127,7 @@ def fit(
         # out. Not by the steps: Ctrl-C may come between two batches of one step.
         batches = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"]
         loaders.sampler.next_index = batches * run.plan.batch_size * num_processes()
-    with _quiet(), interrupt, worker_errors(), _room_in(run.folder):
+    with _quiet(), interrupt, worker_errors(), _own_errors(run.folder):
         trainer = pl.Trainer(
             max_epochs=config.epochs if config.epochs is not None else -1,
             callbacks=[
@@ -237,14 +237,19 @@ def _validation_times(run: Run, has_validation: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def _room_in(folder: Path) -> Iterator[None]:
-    """Say of a full disk where it is; TensorBoard's writer does not.
+def _own_errors(folder: Path) -> Iterator[None]:
+    """Raise what Lightning and TensorBoard raise as callers know it.
 
     Raises:
-        OutputError: The disk is full.
+        OutputError: The disk is full; TensorBoard's writer does not say where.
+        KeyboardInterrupt: A second Ctrl-C, of which Lightning makes the process' end.
     """
     try:
         yield
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise end.__context__ from None
+        raise
     except OSError as error:
         if isinstance(error, VolunetError) or not is_full(error):
             raise

@@ -71,9 +71,11 @@ def worker_errors() -> Iterator[None]:
         # What a worker itself raises comes as "Caught … in DataLoader worker process …".
         if not str(error).startswith("DataLoader worker"):
             raise
+        # Waiting for a batch, "exited unexpectedly"; its cause then knows the signal.
+        known = error.__cause__ if isinstance(error.__cause__, RuntimeError) else error
         raise TrainingError(
             "a process that prepares patches",
-            f"ended by itself ({str(error).splitlines()[0]})",
+            f"ended by itself ({str(known).splitlines()[0]})",
             "Such a process lives as long as the fit. The system ends it where memory is short.",
             "Free memory, or go on with --resume --workers 0.",
         ) from error

@@ -2,18 +2,21 @@
 
 A step takes a fixed part (gradients, the optimizer's numbers, the libraries' own) and, for each
 patch, the activations of the whole network. Two batches tell both parts; the rest is a straight
-line. On the CPU a process of its own makes the steps (`volunet.training.memory_probe`), as one that
-runs out of memory is ended by the system without a word. On CUDA it is an error that can be caught.
+line. A batch of 1 is not on it, as libraries have other ways for it.
+
+On the CPU a process of its own makes the steps (`volunet.training.memory_probe`), as one that runs
+out of memory is ended by the system without a word. On CUDA it is an error that can be caught.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -87,50 +90,49 @@ def find_memory_limit(
     Args:
         plan: Says network, patch and classes.
         config: Says loss and precision.
-        least: The smallest batch; steps of it and of twice as many are made.
+        least: The smallest batch that the network trains on, 1 or 2; steps of it, of 2 and of 4
+            patches are made.
         device: Where training will run; None: the CPU.
-        seconds: Time after which it is given up, and the limit is not known.
+        seconds: Time after which measuring ends; what is known by then counts.
     """
     device = device or torch.device("cpu")
     free = free_bytes(device)
-    batches = (least, 2 * least)
+    batches = [batch for batch in (1, 2, 4) if batch >= least]
     if device.type == "cpu":
         measured = _measure_apart(plan, config, batches, free, seconds)
     elif device.type == "cuda":
         measured = _measure_on_cuda(plan, config, batches, device)
     else:
         measured = Peaks(failure=f"the memory of a step is not measured on {device.type}")
-    return limit_from_peaks(measured, batches, free)
+    return limit_from_peaks(measured, free)
 
 
-def limit_from_peaks(measured: Peaks, batches: tuple[int, int], free: int | None) -> MemoryLimit:
-    """The limit by the straight line through what two batches took.
+def limit_from_peaks(measured: Peaks, free: int | None) -> MemoryLimit:
+    """The limit by the straight line through what the two largest batches took.
 
     Args:
-        measured: What was measured of them.
-        batches: The smaller and the larger batch, in patches.
+        measured: What was measured, each batch larger than the one before.
         free: Bytes that were free before the first step; None: not known.
 
     Example:
         >>> gigabyte = 10**9
-        >>> peaks = Peaks({0: gigabyte, 1: 3 * gigabyte, 2: 4 * gigabyte})  # 1 GB, and 1 a patch
-        >>> limit_from_peaks(peaks, (1, 2), 10 * gigabyte).largest_batch
+        >>> peaks = Peaks({0: gigabyte, 2: 4 * gigabyte, 4: 6 * gigabyte})  # 1 GB, and 1 a patch
+        >>> limit_from_peaks(peaks, 10 * gigabyte).largest_batch
         7
     """
-    small, large = batches
-    if small not in measured.peaks:
-        if measured.ran_out:
-            reason = f"a batch of {small} does not fit into {_text(free)}"
-            return MemoryLimit(0, None, None, free, reason)
-        return MemoryLimit(None, None, None, free, measured.failure or "nothing was measured")
-    if large not in measured.peaks:
-        if measured.ran_out:
-            reason = f"a batch of {small} fits into {_text(free)}, one of {large} does not"
-            return MemoryLimit(small, None, None, free, reason)
-        return MemoryLimit(None, None, None, free, measured.failure or "too little was measured")
-    # Between batches so small that the peak stays, a patch takes next to nothing.
+    sizes = [batch for batch in measured.peaks if batch]
+    if measured.ran_out:
+        largest = max(sizes, default=0)
+        found = f"a batch of {largest} fits" if largest else "not even the smallest batch fits"
+        also = ", a larger one does not" if largest else ""
+        return MemoryLimit(largest, None, None, free, f"{found} into {_text(free)}{also}")
+    if len(sizes) < 2:
+        reason = measured.failure or "the memory of a step was not measured"
+        return MemoryLimit(None, None, None, free, reason)
+    small, large = sizes[-2:]
+    # Of networks so small that the peak stays a patch takes next to nothing.
     each = max(1, -(-(measured.peaks[large] - measured.peaks[small]) // (large - small)))
-    fixed = max(0, measured.peaks[small] - measured.peaks.get(0, 0) - small * each)
+    fixed = max(0, measured.peaks[large] - measured.peaks.get(0, 0) - large * each)
     takes = f"a step takes {_text(fixed)} and {_text(each)} a patch"
     if free is None:
         return MemoryLimit(None, each, fixed, None, f"{takes}; what is free is not known")
@@ -142,7 +144,7 @@ def limit_from_peaks(measured: Peaks, batches: tuple[int, int], free: int | None
 def _measure_apart(
     plan: Plan,
     config: TrainingConfig,
-    batches: tuple[int, int],
+    batches: Sequence[int],
     free: int | None,
     seconds: float,
 ) -> Peaks:
@@ -160,9 +162,8 @@ def _measure_apart(
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "volunet.training.memory_probe"],
-            input=json.dumps(asdict(request)),
+            input=json.dumps(asdict(request)).encode(),
             capture_output=True,
-            text=True,
             check=False,
             timeout=seconds,
             env={
@@ -171,22 +172,24 @@ def _measure_apart(
                 "MALLOC_MMAP_THRESHOLD_": str(_MAP_BYTES),
             },
         )
-    except subprocess.TimeoutExpired:
-        return Peaks(failure=f"the memory of a step was not measured within {seconds:.2g} s")
-    peaks = dict(json.loads(line) for line in done.stdout.splitlines() if line.endswith("]"))
+    except subprocess.TimeoutExpired as error:
+        failure = f"the memory of a step was not measured within {seconds:.2g} s"
+        return Peaks(_read(error.stdout or b""), failure=failure)
+    peaks = _read(done.stdout)
     if done.returncode == 0:
         return Peaks(peaks)
     # A process that the system ends for memory says nothing; C++ says what it could not allocate.
     killed = done.returncode == -signal.SIGKILL
-    aborted = done.returncode < 0 and is_out_of_memory(RuntimeError(done.stderr))
+    printed = done.stderr.decode(errors="replace").strip()
+    aborted = done.returncode < 0 and is_out_of_memory(RuntimeError(printed))
     if done.returncode == OUT_OF_MEMORY or killed or aborted:
         return Peaks(peaks, ran_out=True)
-    said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    said = (printed.splitlines() or [f"status {done.returncode}"])[-1]
     return Peaks(peaks, failure=f"the memory of a step was not measured ({said})")
 
 
 def _measure_on_cuda(
-    plan: Plan, config: TrainingConfig, batches: tuple[int, int], device: torch.device
+    plan: Plan, config: TrainingConfig, batches: Sequence[int], device: torch.device
 ) -> Peaks:
     """Peaks of PyTorch's allocator, in this process."""
     peaks: dict[int, int] = {}
@@ -208,6 +211,12 @@ def _measure_on_cuda(
     finally:
         torch.cuda.empty_cache()
     return Peaks(peaks)
+
+
+def _read(answers: bytes) -> dict[int, int]:
+    """Patches → bytes, of the lines that are whole."""
+    lines = answers.decode(errors="replace").splitlines()
+    return dict(json.loads(line) for line in lines if re.fullmatch(r"\[\d+, \d+\]", line))
 
 
 def _text(num_bytes: int | None) -> str:

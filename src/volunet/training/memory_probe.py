@@ -20,9 +20,9 @@ from typing import Final
 import torch
 
 from volunet.nets import network_of
-from volunet.plan import Plan
+from volunet.plan import LossName, Plan
 from volunet.training.config import Precision
-from volunet.training.losses import LossName, SegmentationLoss
+from volunet.training.losses import SegmentationLoss
 
 OUT_OF_MEMORY: Final = 3
 """Exit status where an allocation was refused."""

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import CSVLogger
 
 from volunet.volumes.atomic import atomic_path
@@ -25,6 +26,11 @@ class MetricsLogger(CSVLogger):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, name="", version="")
         self._rows: list[dict[str, float]] = []
+
+    @rank_zero_only
+    def after_save_checkpoint(self, checkpoint_callback: Checkpoint) -> None:
+        """Write the rows that belong to a checkpoint, which a fit may go on from."""
+        self.save()
 
     @rank_zero_only
     def save(self) -> None:

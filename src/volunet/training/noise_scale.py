@@ -65,7 +65,8 @@ class NoiseScale:
         return _ratio(self.trace, largest) if 0 < largest < math.inf else 0.0
 
     def __str__(self) -> str:
-        origin = f"from {self.pairs} pairs of batches after {self.steps_before} steps"
+        pairs = "1 pair" if self.pairs == 1 else f"{self.pairs} pairs"
+        origin = f"from {pairs} of batches after {self.steps_before} steps"
         if self.pairs < 2:
             return f"undetermined {origin}, as it takes 2 pairs"
         if not self.is_determined:

@@ -44,7 +44,7 @@ def healthy_scan(seed: int, shape: tuple[int, int, int] = SHAPE) -> Scan:
     """HU-like: fat −100, organ 80 and 160, tube −700, texture of deviation 15, noise of 10."""
     rng = np.random.default_rng(seed)
     d, h, w = np.indices(shape, float)
-    centre = np.array([11.0, 12.0, 8.0]) + rng.uniform(-1, 1, 3)
+    centre = np.array([10.0, 10.5, 6.5]) + rng.uniform(-1, 1, 3)
     size = rng.uniform(0.93, 1.07)
     upper = (d - centre[0] - 3.5) ** 2 + (h - centre[1] + 2) ** 2 + (w - centre[2]) ** 2
     lower = (d - centre[0] + 3.5) ** 2 + (h - centre[1] - 2) ** 2 + (w - centre[2] - 1) ** 2
@@ -56,6 +56,12 @@ def healthy_scan(seed: int, shape: tuple[int, int, int] = SHAPE) -> Scan:
     image += np.choose(label, [-100.0, 80.0, 160.0])
     image[(h - 24) ** 2 + (w - 15) ** 2 < 9] -= 600
     return image.astype(np.float32), label, (1.0, 1.0, 1.0)
+
+
+@pytest.fixture(scope="session")
+def scan() -> Callable[[int], Scan]:
+    """A healthy scan by its seed."""
+    return healthy_scan
 
 
 @pytest.fixture
@@ -107,7 +113,3 @@ def make_study(write_set: Callable[..., Path]) -> MakeStudy:
         return read_study(read_dataset(write_set(plant, at, count, channel)))
 
     return make
-
-
-def names(*places: int) -> tuple[str, ...]:
-    return tuple(f"case_{place:02d}" for place in places)

@@ -79,7 +79,7 @@ def fit_atlas(cases: Sequence[CaseSummary]) -> list[AtlasFit]:
     """
     num_classes = len(cases[0].voxels)
     folds = [np.arange(start, len(cases), FOLDS) for start in range(min(FOLDS, len(cases)))]
-    sums = [_add_up([cases[index] for index in fold], num_classes) for fold in folds]
+    sums = [_add_up([cases[index] for index in fold.tolist()], num_classes) for fold in folds]
     total = sum(sums[1:], sums[0].copy())
     fits: dict[int, AtlasFit] = {}
     for fold, own in zip(folds, sums, strict=True):

@@ -31,10 +31,14 @@ PEAK_VOXELS: Final = 2
 BINS: Final = 16
 """Bins of the intensities, each as full as the others around the label."""
 
+_LEAST_VOXELS: Final = 64
+"""Of a rim: the divergence of smaller samples is large by chance."""
+
 _SAMPLES: Final = 1500
 """Voxels of a rim; the divergence of two like samples of this size is below 0.01 bit."""
 
 _COARSE_SAMPLES: Final = 250
+"""The same for the first, coarse search, whose best place is looked at again with all."""
 
 _SLAB_VOXELS: Final = 1 << 23
 """Of a larger label the planes about its fullest one are looked at; the rest would say the same."""
@@ -112,7 +116,7 @@ def measure_boundary(image: NDArray[Any], foreground: NDArray[np.bool_]) -> Boun
         foreground: The voxels of all classes but the background, (D, H, W).
 
     Returns:
-        None where there is no border.
+        None where there is no border, or too short a one.
 
     Source:
         J. Lin, Divergence measures based on the Shannon entropy (1991). It is the mutual
@@ -230,7 +234,7 @@ def _find_rims(
     near = ndimage.binary_dilation(label, iterations=RIM_VOXELS) & ~label
     origin = np.array([part.start for part in wide])
     inner, outer = np.argwhere(label & ~core) + origin, np.argwhere(near) + origin
-    return (box, inner, outer) if len(inner) and len(outer) else None
+    return (box, inner, outer) if min(len(inner), len(outer)) >= _LEAST_VOXELS else None
 
 
 def _slab(foreground: NDArray[np.bool_], box: tuple[slice, ...]) -> tuple[slice, ...]:

@@ -25,7 +25,7 @@ def find_empty(study: Study) -> list[Finding]:
     """Cases without any class, or without one that nearly all others have; classes without case."""
     present = np.array([case.voxels[1:] > 0 for case in study.cases])
     names = list(study.dataset.labels.values())[1:]
-    empty = ~present.any(axis=1)
+    empty = ~np.any(present, axis=1)
     shares = present.mean(axis=0)
     findings = []
     if empty.any():

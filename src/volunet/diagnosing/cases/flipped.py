@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import AXES, name_cases
@@ -77,11 +78,7 @@ def _some_flipped(study: Study) -> list[Finding]:
     total = np.nan_to_num(image_gain) + np.nan_to_num(others_gain)
     axes = np.where(both, total + 1e3, np.where(one, total, -np.inf)).argmax(axis=1)
     findings = []
-    sides: tuple[tuple[Certainty, NDArray[np.bool_]], ...] = (
-        ("high", both.any(axis=1)),
-        ("medium", one.any(axis=1) & ~both.any(axis=1)),
-    )
-    for certainty, cases in sides:
+    for cases, certainty in grade(np.any(both, axis=1), np.any(one, axis=1)):
         for axis in range(3):
             chosen = cases & (axes == axis)
             if chosen.any():

@@ -26,7 +26,7 @@ UNEVEN: Final = 100.0
 
 def find_imbalance(study: Study) -> list[Finding]:
     """The rarest class, by its share of all voxels and beside the largest."""
-    counts = np.array([case.voxels for case in study.cases])
+    counts = np.array([case.voxels for case in study.cases]).reshape(-1, len(study.dataset.labels))
     total = counts.sum(axis=0)
     present = np.flatnonzero(total[1:]) + 1
     if len(present) == 0:

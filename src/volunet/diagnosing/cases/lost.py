@@ -47,13 +47,15 @@ def measure_losses(
         spacing_mm: Spacing of the model's grid, (D, H, W).
 
     Returns:
-        None where the grid stays as it is: nothing can be lost.
+        None where no axis gets coarser: nothing can be lost. Axes that get finer are left as they
+        are, which keeps a scan in a wrong unit from growing a thousandfold.
     """
     turned = reorient(label, orientation)
-    ratios = np.divide(spacing_mm, turned.spacing_mm)
-    if (np.abs(ratios - 1.0) <= _SAME_SPACING).all():
+    depth, height, width = np.maximum(spacing_mm, turned.spacing_mm).tolist()
+    ratios = np.divide((depth, height, width), turned.spacing_mm)
+    if (ratios <= 1.0 + _SAME_SPACING).all():
         return None
-    kept = conform_labels(turned, orientation, spacing_mm)
+    kept = conform_labels(turned, orientation, (depth, height, width))
     classes, small = turned.array[0], kept.array[0]
     before = np.bincount(classes.reshape(-1), minlength=num_classes)
     after = np.bincount(small.reshape(-1), minlength=num_classes)

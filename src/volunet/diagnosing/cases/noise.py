@@ -1,8 +1,8 @@
 """Labels that are noisy: ragged borders, or far from what the other cases say.
 
 Two measures, each by the modified z-score over the set. Raggedness: voxels that five of their six
-neighbours gainsay, beside the class' voxels (`raggedness`). Residual by cross-validation: 1 − Dice of the label with
-the answer of a classifier that was fitted without the case's fold (`atlas`).
+neighbours gainsay, beside the class' voxels (`raggedness`). Residual by cross-validation: 1 − Dice
+of the label with the answer of a classifier that was fitted without the case's fold (`atlas`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known, modified_z
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import name_cases
-from volunet.diagnosing.finding import Certainty, Finding
+from volunet.diagnosing.finding import Finding
 
 RAGGED_SCORE: Final = 5.0
 
@@ -27,10 +27,11 @@ RAGGED_FACTOR: Final = 2.0
 
 CLEARLY_RAGGED: Final = 0.03
 
-RESIDUAL_HINT: Final = 6.0
-"""Rare anatomy and poor images have high residuals too."""
+RESIDUAL_SCORE: Final = 6.0
 
-RESIDUAL_OUTLIER: Final = 9.0
+CONTRAST_SHARE: Final = 0.5
+"""Of the usual contrast at the border (`boundary`). A label that has less is disputed by its own
+image too; one that has more is right, and its case rare: a tilted head, say."""
 
 LEAST_DICE: Final = 0.3
 """Where the set's median Dice is less, residuals say nothing."""
@@ -59,13 +60,9 @@ def _find_ragged(study: Study) -> list[Finding]:
             usual[index] = median_of_known(values[:, index])
             scores[:, index] = np.nan_to_num(modified_z(values[:, index], _LEAST_RAGGED_SPREAD))
     far = (scores > RAGGED_SCORE) & (values >= np.maximum(RAGGED, RAGGED_FACTOR * usual))
-    chosen = far.any(axis=1)
-    clear = (far & (values >= CLEARLY_RAGGED)).any(axis=1)
+    chosen = np.any(far, axis=1)
+    clear = np.any(far & (values >= CLEARLY_RAGGED), axis=1)
     worst = np.where(far, values, 0).max(axis=1)
-    sides: tuple[tuple[NDArray[np.bool_], Certainty], ...] = (
-        (clear, "high"),
-        (chosen & ~clear, "medium"),
-    )
     return [
         Finding(
             fault="label-noise",
@@ -80,8 +77,7 @@ def _find_ragged(study: Study) -> list[Finding]:
             certainty=certainty,
             cases=study.names_of(cases),
         )
-        for cases, certainty in sides
-        if cases.any()
+        for cases, certainty in grade(clear, chosen)
     ]
 
 
@@ -95,19 +91,25 @@ def _find_residuals(study: Study) -> list[Finding]:
     if 1 - usual < LEAST_DICE:
         return []
     scores = np.nan_to_num(modified_z(residuals, _LEAST_RESIDUAL_SPREAD))
+    contrast = study.boundaries.contrast
+    usual_contrast = median_of_known(contrast)
     findings = []
-    for index in np.flatnonzero(scores > RESIDUAL_HINT)[::-1].tolist():
+    for index in np.flatnonzero(scores > RESIDUAL_SCORE).tolist():
         name = study.cases[index].name
+        disputed = contrast[index] < CONTRAST_SHARE * usual_contrast
         findings.append(
             Finding(
                 fault="label-noise",
                 where=name_cases([name], len(study.cases)),
-                evidence=f"Residual by cross-validation, 1 − Dice of the label with what the other "
+                evidence="Residual by cross-validation, 1 − Dice of the label with what the other "
                 f"cases say of the image: {residuals[index]:.2f}; of the other cases {usual:.2f} "
-                f"(median). Modified z-score {scores[index]:.1f}.",
-                cause="A label of other parts or by another rule, rare anatomy, or a poor image.",
+                f"(median). Modified z-score {scores[index]:.1f}. Contrast at the border "
+                f"{contrast[index]:.3f} bit; of the other cases {usual_contrast:.3f} (median).",
+                cause="A label of other parts, or by another rule."
+                if disputed
+                else "Rare anatomy or another pose; the label lies well on its image.",
                 change=f"Look at the case; mend the label or remove it: {name}.",
-                certainty="medium" if scores[index] > RESIDUAL_OUTLIER else "low",
+                certainty="medium" if disputed else "low",
                 cases=(name,),
             )
         )

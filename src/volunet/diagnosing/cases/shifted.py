@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import name_cases
@@ -93,13 +94,9 @@ def _some_shifted(study: Study) -> list[Finding]:
         & (borders.contrast_shifted >= SHARE * usual)
         & (borders.contrast_shifted >= borders.contrast_flipped.max(axis=1))
     )
-    agreed = _others_agree(study)
-    sure, unsure = chosen & agreed, chosen & ~agreed & ~borders.is_peak
-    return [
-        _finding(study, cases, certainty)
-        for cases, certainty in ((sure, "high"), (unsure, "medium"))
-        if cases.any()
-    ]
+    # The image alone is believed where the label as it is lies on no peak of contrast.
+    groups = grade(chosen & _others_agree(study), chosen & ~borders.is_peak)
+    return [_finding(study, cases, certainty) for cases, certainty in groups]
 
 
 def _others_agree(study: Study) -> NDArray[np.bool_]:

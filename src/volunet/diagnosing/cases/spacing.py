@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import OUTLIER, modified_z
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import name_cases, train_command
@@ -35,10 +36,11 @@ def find_spacing_outliers(study: Study) -> list[Finding]:
     unit = np.zeros(len(study.cases), np.bool_)
     for sign in (1, -1):
         unit |= ((sign * ratios >= least) & (sign * larger >= least)).all(axis=1)
-    axis = ((np.abs(ratios) >= np.log(AXIS_FACTOR)) & (np.abs(scores) > OUTLIER)).any(axis=1)
+    far = (np.abs(ratios) >= np.log(AXIS_FACTOR)) & (np.abs(scores) > OUTLIER)
+    axis = np.any(far, axis=1)
     findings = []
-    for chosen, certainty in ((unit, "high"), (axis & ~unit, "medium")):
-        if 0 < chosen.sum() <= MINORITY * len(study.cases):
+    for chosen, certainty in grade(unit, axis):
+        if chosen.sum() <= MINORITY * len(study.cases):
             findings.append(_finding(study, np.flatnonzero(chosen).tolist(), certainty))
     return findings
 

@@ -81,7 +81,7 @@ class CaseSummary:
     @property
     def volumes_mm3(self) -> NDArray[np.float64]:
         """Volume of each class, (K,)."""
-        return self.voxels * float(np.prod(self.spacing_mm))
+        return np.asarray(self.voxels * np.prod(self.spacing_mm), np.float64)
 
     @property
     def foreground(self) -> int:

@@ -17,9 +17,11 @@ from volunet.diagnosing.cases.wording import name_cases
 from volunet.diagnosing.finding import Certainty, Finding
 
 GAIN: Final = 0.25
-"""Dice that the other order must gain, in shares of the set's median Dice."""
+"""Dice that the exchanged classes must gain by the other order, in shares of their usual Dice."""
 
 CLEAR_GAIN: Final = 0.5
+
+_LEAST: Final = 1e-3
 
 LEAST_DICE: Final = 0.3
 """Where the set's median Dice is less, the other cases say nothing."""
@@ -31,9 +33,15 @@ def find_swapped(study: Study) -> list[Finding]:
     usual = float(np.median([fit.dice for fit in fits])) if fits else 0.0
     if usual < LEAST_DICE:
         return []
+    own = np.arange(len(fits[0].order))
+    usual_dice = np.median([fit.overlaps.diagonal() for fit in fits], axis=0)
     found: dict[tuple[tuple[int, ...], Certainty], list[int]] = defaultdict(list)
     for index, fit in enumerate(fits):
-        gain = (fit.dice_reordered - fit.dice) / usual
+        moved = np.flatnonzero(fit.order - 1 != own)
+        if len(moved) == 0:
+            continue
+        gained = fit.overlaps[moved, fit.order[moved] - 1] - fit.overlaps[moved, moved]
+        gain = float(gained.sum() / max(usual_dice[moved].sum(), _LEAST))
         if gain >= GAIN:
             order = tuple(fit.order.tolist())
             found[order, "high" if gain >= CLEAR_GAIN else "medium"].append(index)

@@ -81,7 +81,7 @@ def standardise(array: NDArray[np.float32]) -> NDArray[np.float32]:
     centred = flat - flat.mean(axis=1, keepdims=True)
     deviation = centred.std(axis=1, keepdims=True)
     scaled = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
-    return scaled.reshape(array.shape).astype(np.float32)
+    return np.asarray(scaled.reshape(array.shape), np.float32)
 
 
 def _shares(size: int, cells: int) -> NDArray[np.float32]:
@@ -89,4 +89,4 @@ def _shares(size: int, cells: int) -> NDArray[np.float32]:
     edges = np.linspace(0.0, size, cells + 1)
     starts = np.arange(size)
     overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
-    return (np.maximum(overlap, 0.0) * cells / size).astype(np.float32)
+    return np.asarray(np.maximum(overlap, 0.0) * cells / size, np.float32)

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import OUTLIER, middle_and_spread, modified_z
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import name_cases
@@ -33,19 +34,23 @@ def find_volume_outliers(study: Study) -> list[Finding]:
     if len(study.cases) < _LEAST_CASES:
         return []
     volumes = np.array([case.volumes_mm3 for case in study.cases])
+    scores, factors = np.zeros((2, *volumes.shape))
+    for index in range(1, volumes.shape[1]):
+        present = volumes[:, index] > 0
+        if present.sum() >= _LEAST_CASES:
+            logs = np.full(len(volumes), np.nan)
+            logs[present] = np.log(volumes[present, index])
+            scores[:, index] = np.nan_to_num(np.abs(modified_z(logs, _LEAST_SPREAD)))
+            factors[:, index] = np.exp(np.nan_to_num(np.abs(logs - middle_and_spread(logs)[0])))
+    far = (scores > OUTLIER) & (factors >= FACTOR)
+    clear = (scores > CLEAR_SCORE) & (factors >= CLEAR_FACTOR)
+    worst = np.where(far, scores, 0.0).argmax(axis=1)
     findings = []
     for index, name in enumerate(study.dataset.labels.values()):
-        present = volumes[:, index] > 0
-        if index == 0 or present.sum() < _LEAST_CASES:
-            continue
-        logs = np.where(present, np.log(np.maximum(volumes[:, index], 1e-9)), np.nan)
-        scores = np.abs(modified_z(logs, _LEAST_SPREAD))
-        factors = np.exp(np.abs(logs - middle_and_spread(logs)[0]))
-        far = (scores > OUTLIER) & (factors >= FACTOR)
-        clear = (scores > CLEAR_SCORE) & (factors >= CLEAR_FACTOR)
-        for chosen, certainty in ((clear, "high"), (far & ~clear, "medium")):
-            if chosen.any():
-                findings.append(_finding(study, name, volumes[:, index], scores, chosen, certainty))
+        told = np.any(far, axis=1) & (worst == index)
+        for chosen, certainty in grade(told & clear[:, index], told):
+            of_class = (volumes[:, index], scores[:, index])
+            findings.append(_finding(study, name, *of_class, chosen, certainty))
     return findings
 
 

@@ -62,12 +62,14 @@ class RangeTest:
 
     @property
     def advice(self) -> float:
-        """A rate to train with: a third of that of the lowest loss, as 1 or 3 times a power of ten.
+        """A rate to train with: a tenth of the best, rounded down to 1 or 3 times a power of ten.
 
-        Momentum and a schedule make a fit less patient with a high rate than a test of a few steps.
+        A fit at the best rate would soon be thrown off: the test has few steps, and the rate of
+        the lowest loss lies next to the limit.
         """
-        power = math.floor(math.log10(self.best / 3))
-        return (3.0 if self.best / 3 >= 3 * 10.0**power else 1.0) * 10.0**power
+        tenth = self.best / 10
+        power: float = 10.0 ** math.floor(math.log10(tenth) + 1e-9)
+        return 3 * power if tenth >= 2.999 * power else power
 
     @property
     def _lowest(self) -> int:

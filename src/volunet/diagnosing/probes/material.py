@@ -145,13 +145,13 @@ def smaller_sizes(plan: Plan) -> list[Size3]:
     sizes: list[Size3] = [plan.patch_size]
     while True:
         halves = [
-            (length, axis)
+            (length, -axis)
             for axis, length in enumerate(size)
             if length // 2 >= FEWEST_STRIDES * strides[axis] and length > 1
         ]
         if not halves:
             return sizes
-        _, axis = max(halves)
+        axis = -max(halves)[1]
         half = size[axis] // 2
         size[axis] = half // strides[axis] * strides[axis]
         sizes.append((size[0], size[1], size[2]))

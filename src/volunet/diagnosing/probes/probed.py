@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,12 +40,15 @@ class Probed:
         rates: Which learning rates teach.
         noise: How many patches a step can use.
         reason: Why what is None is None.
+        voxel_share: Voxels of a probe's patch, as a share of the run's. The noise of a patch's
+            gradient falls as its voxels grow, at the most in proportion.
     """
 
     one_batch: OneBatch | None = None
     rates: RangeTest | None = None
     noise: NoiseScale | None = None
     reason: str = "the probes were not run"
+    voxel_share: float = 1.0
 
 
 def run_probes(
@@ -87,4 +91,5 @@ def run_probes(
         tell(3)
     except DatasetError as error:
         return Probed(reason=error.found)
-    return Probed(one_batch, rates, noise, f"the {seconds:g} s of the probes were over")
+    share = math.prod(material.run.plan.patch_size) / math.prod(run.plan.patch_size)
+    return Probed(one_batch, rates, noise, f"the {seconds:g} s of the probes were over", share)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import numpy as np
+
+from volunet.diagnosing.cases.place import find_place_outliers
+
+
+def elsewhere(*voxels):
+    return lambda image, label, spacing: (image, np.roll(label, voxels, (0, 1, 2)), spacing)
+
+
+def test_a_label_at_another_place(make_study):
+    (finding,) = find_place_outliers(make_study(elsewhere(0, 9, 0)))
+    assert (finding.fault, finding.certainty) == ("label-place-outlier", "medium")
+    assert finding.cases == ("case_02",)
+    assert "of the scan along H (back to front)" in finding.evidence
+
+
+def test_a_little_off_is_a_hint_and_less_is_nothing(make_study):
+    (finding,) = find_place_outliers(make_study(elsewhere(0, 0, 4)))
+    assert finding.certainty == "low"
+    assert find_place_outliers(make_study(elsewhere(0, 1, 0))) == []
+
+
+def test_no_common_place_no_outlier(make_study):
+    def anywhere(image, label, spacing):
+        voxels = np.random.default_rng(int(label.sum())).integers(0, 20, 3)
+        return elsewhere(*voxels)(image, label, spacing)
+
+    assert find_place_outliers(make_study(anywhere, at=range(12))) == []
+
+
+def test_few_cases_are_quiet(make_study):
+    assert find_place_outliers(make_study(elsewhere(0, 9, 0), at=[2], count=9)) == []

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from volunet.diagnosing.cases.spacing import find_spacing_outliers
+
+
+def spaced(*spacing):
+    return lambda image, label, _: (image, label, spacing)
+
+
+def test_centimetres_are_sure(make_study):
+    (finding,) = find_spacing_outliers(make_study(spaced(0.1, 0.1, 0.1)))
+    assert (finding.fault, finding.certainty) == ("spacing-outlier", "high")
+    assert finding.cases == ("case_02",)
+    assert "0.1 × 0.1 × 0.1 mm" in finding.evidence
+    assert "unit" in finding.cause
+
+
+def test_one_thick_axis_is_likely(make_study):
+    (finding,) = find_spacing_outliers(make_study(spaced(8.0, 1.0, 1.0)))
+    assert finding.certainty == "medium"
+    assert "a factor of 8, 1, 1" in finding.evidence
+    assert "--spacing-mm 1,1,1" in finding.change
+
+
+@pytest.mark.parametrize("spacing", [(3.0, 1.0, 1.0), (1.5, 1.5, 1.5)])
+def test_ordinary_differences_are_quiet(make_study, spacing):
+    assert find_spacing_outliers(make_study(spaced(*spacing))) == []
+
+
+def test_half_of_the_set_is_no_outlier(make_study):
+    study = make_study(spaced(0.1, 0.1, 0.1), at=range(6))
+    assert find_spacing_outliers(study) == []

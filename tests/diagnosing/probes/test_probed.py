@@ -1,0 +1,57 @@
+"""All probes within some seconds, and what is left out and why."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+
+import numpy as np
+
+from volunet.diagnosing.probes.probed import Probed, run_probes
+
+
+def test_all_of_them(blob_probe):
+    told = []
+    probed = run_probes(
+        blob_probe(), 60.0, lambda stage, done, total: told.append((stage, done, total))
+    )
+    assert probed.one_batch.learns
+    assert probed.rates.fall > 0.2
+    assert probed.noise.pairs == 12
+    assert probed.voxel_share == 1.0
+    assert told == [("probe", done, 3) for done in range(4)]
+
+
+def test_no_time(blob_probe, ticks):
+    probed = run_probes(blob_probe(), 20.0, clock=ticks(1.0))
+    assert probed == Probed(reason="the smallest step takes too long for 20 s of probes")
+
+
+def test_time_for_some(blob_probe):
+    """Steps take no time at first, and long ones after the network has learnt its batch."""
+    reads = itertools.count()
+    probed = run_probes(
+        blob_probe(), 30.0, clock=lambda: max(0, (number := next(reads)) - 40) + 1e-6 * number
+    )
+    assert probed.one_batch.learns
+    assert (probed.rates, probed.noise) == (None, None)
+    assert probed.reason == "the 30 s of the probes were over"
+
+
+def test_no_cases(blob_probe):
+    run = blob_probe()
+    shutil.rmtree(run.folder / "cache")
+    assert run_probes(run).reason == "no prepared case with foreground in cache/"
+
+
+def test_no_foreground(blob_probe):
+    run = blob_probe()
+    for name in run.training:
+        np.save(run.folder / "cache" / f"{name}.voxels.npy", np.zeros((0, 4), np.int32))
+    assert run_probes(run).reason == "no prepared case with foreground in cache/"
+
+
+def test_a_damaged_case(blob_probe):
+    run = blob_probe()
+    (run.folder / "cache" / "blob_0.image.npy").write_bytes(b"no array")
+    assert run_probes(run).reason.startswith("case blob_0's prepared array cannot be read")

@@ -1,0 +1,146 @@
+"""Rates that are too high or too low: the range test and its witnesses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from volunet.diagnosing.check import LeftOut
+from volunet.diagnosing.learning_rates import learning_rate_too_high, learning_rate_too_low
+
+THROWN = {"moved": 0.97, "growth": 30.0}
+STILL = [2.0] * 20
+
+
+@pytest.mark.parametrize("check", [learning_rate_too_high, learning_rate_too_low])
+@pytest.mark.parametrize("probed", [True, False])
+def test_healthy(make_record, healthy_probes, check, probed):
+    assert check(make_record(probed=healthy_probes if probed else None)) is None
+
+
+def of_layers(looks, record, **keys):
+    return {name: looks(**keys) for name in record.layers}
+
+
+@pytest.mark.parametrize(
+    ("rate", "thrown", "certainty"),
+    [
+        (3.0, True, "high"),
+        (1.0, True, "medium"),
+        (3.0, False, "low"),
+        (0.3, True, None),
+    ],
+)
+def test_beyond_the_limit(make_record, looks, healthy_probes, rate, thrown, certainty):
+    """The range test is thrown off at 1."""
+    layers = of_layers(looks, make_record(), **THROWN) if thrown else None
+    finding = learning_rate_too_high(
+        make_record(layers=layers, probed=healthy_probes, learning_rate=rate)
+    )
+    assert (finding and finding.certainty) == certainty
+    if finding:
+        assert finding.evidence.startswith(
+            f"a range test throws a fresh network off at 1 and works best at 0.1; the fit went up "
+            f"to {rate:g}"
+        )
+        assert ("weights moved by 97% of theirs between two looks" in finding.evidence) is thrown
+        assert finding.change.endswith("--learning-rate 0.01")
+
+
+def test_a_network_that_nothing_throws_off(make_record, healthy_probes):
+    rates = dataclasses.replace(healthy_probes.rates, losses=[2.0, 2.0, 1.9, 1.6, 1.2, 0.8, 0.8])
+    probed = dataclasses.replace(healthy_probes, rates=rates)
+    assert learning_rate_too_high(make_record(probed=probed, learning_rate=9.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("losses", "keys", "certainty"),
+    [
+        ([2.0, 9.0, *STILL], THROWN, "high"),
+        (STILL, THROWN, "medium"),
+        (STILL, {"moved": 0.97}, None),
+    ],
+    ids=["three", "two", "one"],
+)
+def test_witnesses_alone(make_record, looks, losses, keys, certainty):
+    record = make_record(
+        metrics={"train_loss": losses}, layers=of_layers(looks, make_record(), **keys),
+        learning_rate=3.0,
+    )  # fmt: skip
+    finding = learning_rate_too_high(record)
+    assert (finding and finding.certainty) == certainty
+    if finding:
+        assert "they grew to 30 times their first norm" in finding.evidence
+        assert ("the training loss went up from 2 to 9" in finding.evidence) is (9.0 in losses)
+        assert finding.change.endswith("--learning-rate 0.3")
+
+
+@pytest.mark.parametrize(
+    ("moved", "probed", "certainty"),
+    [
+        (0.001, True, "high"),
+        (0.01, True, "high"),
+        (0.001, False, "high"),
+        (0.01, False, "medium"),
+        (0.1, True, None),
+    ],
+)
+def test_hardly_moved(make_record, looks, healthy_probes, moved, probed, certainty):
+    """Four looks see a movement; in all it is four times as much."""
+    record = make_record(
+        metrics={"train_loss": STILL},
+        layers=of_layers(looks, make_record(), moved=moved),
+        probed=healthy_probes if probed else None,
+        learning_rate=3e-6,
+    )
+    finding = learning_rate_too_low(record)
+    assert (finding and finding.certainty) == certainty
+    if finding:
+        assert f"the layers' weights moved by {4 * moved:.2%} of theirs in all" in finding.evidence
+        assert (
+            "a range test took a fresh network's loss down by 60%" in finding.evidence
+        ) is probed
+        assert finding.change.endswith("0.01" if probed else "3e-05")
+
+
+def test_a_loss_that_fell_had_rate_enough(make_record, looks, healthy_probes):
+    layers = of_layers(looks, make_record(), moved=0.001)
+    record = make_record(layers=layers, probed=healthy_probes, learning_rate=3e-6)
+    assert learning_rate_too_low(record) is None
+
+
+@pytest.mark.parametrize(
+    "losses", [[2.0, 2.0, 1.95, 1.95, 1.95, 1.9, 1.9], None], ids=["no", "near"]
+)
+def test_no_rate_teaches_it_either(make_record, looks, healthy_probes, losses):
+    """Then the rate is not what is wrong; nor is it near the best."""
+    rates = healthy_probes.rates
+    if losses:
+        rates = dataclasses.replace(rates, losses=losses)
+    record = make_record(
+        metrics={"train_loss": STILL},
+        layers=of_layers(looks, make_record(), moved=0.001),
+        probed=dataclasses.replace(healthy_probes, rates=rates),
+        learning_rate=3e-6 if losses else 0.03,
+    )
+    assert learning_rate_too_low(record) is None
+
+
+def test_neither_layers_nor_probes(make_record):
+    record = make_record(metrics={"train_loss": STILL})
+    record.layers.clear()
+    reason = LeftOut("range test: the probes were not run; and no layers.csv")
+    assert learning_rate_too_low(record) == learning_rate_too_high(record) == reason
+
+
+def test_a_few_steps_say_nothing(make_record, looks, healthy_probes):
+    record = make_record(
+        metrics=dict.fromkeys(make_record().metrics) | {"train_loss": [2.0, 2.0]},
+        layers=of_layers(looks, make_record(), moved=0.0001),
+        probed=healthy_probes,
+    )
+    assert learning_rate_too_low(record) == LeftOut("fewer than 3 rows with a finite loss")
+    figures = {"train_loss": [(step, 2.0) for step in (1, 2, 3)]}
+    answer = learning_rate_too_low(dataclasses.replace(record, metrics=figures))
+    assert answer == LeftOut("3 steps, 60 are needed")
