@@ -52,7 +52,8 @@ def _healthy(name: str, text: str, plant: Plant) -> Planted:
 
 
 FAULTS: tuple[Planted, ...] = (
-    _edited("flipped", "labels mirrored along the longest axis in 20 %", "label-flipped", data.flip),
+    _edited("flipped", "labels mirrored along the longest axis in 20 %", "label-flipped",
+            data.flip),
     _edited("shifted", "labels shifted by 5 voxels in 20 %", "label-shifted", data.shift_some),
     _edited("shifted-all", "labels shifted by 5 voxels in all", "label-shifted", data.shift_all),
     _edited("swapped", "the two classes swapped in 20 %", "classes-swapped", data.swap),
@@ -89,7 +90,7 @@ FAULTS: tuple[Planted, ...] = (
     _trained("few", "5 training cases without augmentation", "overfitting",
              Training(arguments={"augmentation": "none", "fold": "1/2"}, training_cases=5)),
     _trained("background", "patches of background alone", "no-foreground",
-             Training(arguments={"patch_size": (16, 16, 16)}, patches=(runs.corner_patches,))),
+             Training(arguments={"patch_size": (8, 8, 8)}, patches=(runs.corner_patches,))),
     _trained("frozen", "encoder frozen", "frozen-layers", Training(patches=(runs.frozen_encoder,))),
     _trained("dead", "ReLUs dead in two levels", "dead-activations",
              Training(arguments={"preset": "notes", "features": (8, 16, 32, 64)},

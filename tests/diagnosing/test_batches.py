@@ -37,7 +37,8 @@ def test_healthy(make_record, healthy_probes, check):
         (0.0, 0.05, "high"),
         (0.0005, 0.05, "high"),
         (0.005, 0.05, "medium"),
-        (0.02, 0.05, None),
+        (0.015, 0.05, "medium"),
+        (0.03, 0.05, None),
         (1e-5, 1e-5, None),
         (0.0, 1e-5, "high"),
     ],
@@ -82,15 +83,22 @@ def test_nobody_else_prepares_patches(make_record):
 
 
 @pytest.mark.parametrize(
-    ("norm", "batch_size", "found"),
-    [("batch", 1, True), ("batch", 2, False), ("instance", 1, False)],
+    ("norm", "batch_size", "patch", "certainty"),
+    [
+        ("batch", 1, (8, 9, 10), "medium"),
+        ("batch", 1, (4, 4, 6), "high"),
+        ("batch", 2, (4, 4, 6), None),
+        ("instance", 1, (4, 4, 6), None),
+    ],
 )
-def test_one_patch_and_batch_norm(make_record, healthy_probes, norm, batch_size, found):
-    record = make_record(probed=healthy_probes, norm=norm, batch_size=batch_size)
+def test_one_patch_and_batch_norm(make_record, healthy_probes, norm, batch_size, patch, certainty):
+    """A level deeper there are half the voxels on each axis: 4×5×5, or 2×2×3."""
+    record = make_record(probed=healthy_probes, norm=norm, batch_size=batch_size, patch_size=patch)
     finding = batch_too_small(record)
-    assert (finding is not None) is found
-    if found:
-        assert (finding.certainty, finding.where) == ("high", "batch norm")
+    assert (finding and finding.certainty) == certainty
+    if finding:
+        assert finding.where == "batch norm"
+        assert f"from {100 if patch == (8, 9, 10) else 12} values" in finding.evidence
         assert "--batch-size 4" in finding.change
 
 

@@ -40,7 +40,7 @@ def test_dead_activations(make_record, looks, activation, share, certainty):
     if finding:
         assert finding.where == "encoders.1.conv1"
         assert f"{share:.0%} of the channels of encoders.1.conv1 have no" in finding.evidence
-        assert finding.change.endswith("--norm batch --learning-rate 0.0003")
+        assert finding.change.endswith("--preset auto --learning-rate 0.0003")
 
 
 def test_a_layer_that_came_back_is_not_dead(make_record, looks):

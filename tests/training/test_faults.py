@@ -219,6 +219,22 @@ def test_the_doctor_is_asked(blobs, tmp_path, command_line):
     assert "low certainty" not in said
 
 
+# Ctrl-C twice
+
+
+def test_interrupted_twice(blobs, tmp_path):
+    """At once, and as Python's callers know it; Lightning would end the process."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def progress(stage, done, figures):
+        if stage == "train":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        volunet.train(blobs, tmp_path / "run", epochs=20, progress=progress, **TINY)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 # A full disk
 
 

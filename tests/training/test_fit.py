@@ -18,6 +18,7 @@ from volunet.datasets.cache import prepare_cases
 from volunet.datasets.layouts import read_dataset
 from volunet.datasets.patches import TrainingPatches
 from volunet.errors import ConfigError
+from volunet.training import callbacks as callbacks_module
 from volunet.training import fit as fit_module
 from volunet.training import loaders as loaders_module
 from volunet.training.checkpoints import read_checkpoint
@@ -40,7 +41,15 @@ def cases(blobs, plan, tmp_path_factory):
 
 
 @pytest.fixture
-def start(plan, cases, tmp_path):
+def drawn(monkeypatch):
+    """What would be drawn: each picture takes longer than the steps of these fits."""
+    files = []
+    monkeypatch.setattr(callbacks_module, "draw_curve", lambda file, folder: files.append(file))
+    return files
+
+
+@pytest.fixture
+def start(plan, cases, tmp_path, drawn):
     """Fit three cases, the fourth validates; `name` is the run's folder.
 
     Keywords of `fit`, of `Run`, of `Plan` and of its measures replace those below; others are the
@@ -125,7 +134,7 @@ def interrupt_after(count):
     return report
 
 
-def test_two_epochs(start):
+def test_two_epochs(start, drawn):
     told = []
     handler = signal.getsignal(signal.SIGINT)
     run, result = start(
@@ -136,9 +145,11 @@ def test_two_epochs(start):
     assert result.interrupted is False
     assert result.elapsed_s > 0
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "curve.png", "last.ckpt", "layers.csv", "metrics.csv", "plan.json", "run.json",
+        "last.ckpt", "layers.csv", "metrics.csv", "plan.json", "run.json",
         "tensorboard", "weights.safetensors",
     ]  # fmt: skip
+    # After both validations, and at the end.
+    assert drawn == [run.folder / "metrics.csv"] * 3
     rows = metrics(run)
     trained = [row for row in rows if row["train_loss"]]
     validated = [row for row in rows if row["val_loss"]]
@@ -176,11 +187,8 @@ def test_kept_weights_are_the_average_at_the_best_validation(start):
     answer = network(torch.zeros(1, 1, 5, 6, 7))
     assert tuple(answer.shape) == (1, 2, 5, 6, 7)
     dice = column(run, "val_dice")
-    average, own, kept = (
-        last_state(run),
-        last_state(run, "current_model_state"),
-        network.state_dict(),
-    )
+    average, own = (last_state(run, kind) for kind in ("state_dict", "current_model_state"))
+    kept = network.state_dict()
     same = all(torch.equal(average[name], kept[name]) for name in kept)
     # With equal Dice the first stay, but for a Dice of 0.
     assert same is (dice[1] > dice[0] or dice[1] == dice[0] == 0)
@@ -210,11 +218,12 @@ def test_average_is_of_every_step(start, monkeypatch):
 def test_it_learns(start):
     run, result = start(epochs=30, learning_rate=0.02, seed=1)
     losses = column(run, "train_loss")
-    assert len(losses) == 60
+    # Of sixty steps; where rounding makes a sixtieth less than one, a row has two.
+    assert 30 <= len(losses) <= 60
     # Undecided it is ½ and more of Dice loss + ln 2 of cross-entropy; balls three times brighter
     # than their background are easy.
     assert losses[0] > 1.2
-    assert np.mean(losses[-6:]) < 0.6 * losses[0]
+    assert np.mean(losses[-5:]) < 0.6 * losses[0]
     assert result.best_dice > 0.7
 
 
@@ -389,10 +398,8 @@ def test_l1_pulls_the_weights_but_is_not_in_the_figures(start):
     # The first step begins with the same weights.
     assert column(pulled, "train_loss")[0] == pytest.approx(column(plain, "train_loss")[0])
     assert column(pulled, "gradient_norm")[0] > 1.1 * column(plain, "gradient_norm")[0]
-    sizes = [
-        float(last_state(run)["encoders.1.conv2.weight"].abs().sum()) for run in (pulled, plain)
-    ]
-    assert sizes[0] < sizes[1]
+    kernels = [last_state(run)["encoders.1.conv2.weight"] for run in (pulled, plain)]
+    assert float(kernels[0].abs().sum()) < float(kernels[1].abs().sum())
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -427,7 +434,8 @@ def test_gradients_are_clipped(start, monkeypatch):
         SegmentationModule, "training_step", lambda *arguments: 1e4 * original(*arguments)
     )
     run, _ = start(epochs=2)
-    # Behind the step a gradient is at most 12 long; the table has what it was.
-    assert norms == pytest.approx([12.0] * 3, rel=1e-4)
+    # Behind the step a gradient is at most 12 long, as the first of each epoch shows: validation
+    # clears the last. The table has what it was.
+    assert norms == pytest.approx([12.0] * 2, rel=1e-4)
     assert min(column(run, "gradient_norm")) > 100
     assert column(run, "clipped_share") == [1.0] * 4

@@ -16,12 +16,22 @@ FLAGS = ("--features", "4,8", "--patch-size", "12", "--workers", "0", "--fold", 
 
 SCRIPT = '''
 """Train; then each process writes what it was shown and what it ended with."""
-import json, os, sys
+import functools, json, os, sys, time
 import pytorch_lightning as pl
 import volunet
 from volunet.datasets.patches import TrainingPatches
+from volunet.training import fit as fit_module
 
 dataset, run, told, keys = sys.argv[1:]
+begun = time.monotonic()
+
+def fast():
+    """A clock of which the second process has a quicker one."""
+    now = time.monotonic()
+    return now + 0.4 * int(os.environ["RANK"]) * (now - begun)
+
+for name in ("Budget", "ValidateInTime"):
+    setattr(fit_module, name, functools.partial(getattr(fit_module, name), clock=fast))
 asked, original_item, original_fit = [], TrainingPatches.__getitem__, pl.Trainer.fit
 
 def item(self, index):
@@ -98,6 +108,7 @@ def test_one_network_on_the_command_line(seven, tmp_path):
 
 
 def test_both_end_alike_with_the_minutes(seven, tmp_path):
+    """Each validation and the end come at the same step, though their clocks differ."""
     (status, _, err), told = run_script(tmp_path, seven, minutes=0.2, fold="1/7")
     assert status == 0, err
     first, second = told
@@ -127,3 +138,16 @@ def test_a_process_that_dies(seven, tmp_path):
     assert status != 0
     assert told == []
     assert "exitcode  : 7" in err
+    # What the first meets is no fault of its own.
+    assert "RuntimeError" not in err
+
+
+def test_a_loss_that_is_no_number(seven, tmp_path):
+    """The first says so, with what the doctor finds; the second leaves it the word."""
+    run = tmp_path / "run"
+    words = ("train", seven, "-o", run, "--epochs", "20", *FLAGS, "--learning-rate", "1e30")
+    status, out, err = torchrun("-m", "volunet.cli", *words)
+    assert status != 0
+    assert out == ""
+    assert err.count("a loss or gradient that is not finite.") == 1
+    assert err.count("divergence, high certainty") == 1

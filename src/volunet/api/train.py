@@ -121,7 +121,12 @@ def train(
     check_train_extra("train")
     from volunet.training.bagging import fit_run
     from volunet.training.config import TrainingConfig
-    from volunet.training.processes import first_alone, joined_processes, process_rank
+    from volunet.training.processes import (
+        first_alone,
+        hear_last_words,
+        joined_processes,
+        process_rank,
+    )
     from volunet.training.run_folder import read_run
     from volunet.training.start import prepare_run, resume_run, start_run
     from volunet.training.telemetry import DivergedError
@@ -183,6 +188,7 @@ def train(
         except DivergedError as error:
             if process_rank() == 0:
                 raise _diagnosed(error, output) from error
+            hear_last_words()
             raise
     return TrainingResult(
         run=output,

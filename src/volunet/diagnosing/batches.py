@@ -9,12 +9,14 @@ from typing import Final
 from volunet.diagnosing.check import Answer, Check, LeftOut
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Certainty, Finding
+from volunet.diagnosing.probes.material import total_stride
 from volunet.diagnosing.record import Record
+from volunet.plan import Plan
 from volunet.training.fit_to_time import FEWEST_STEPS
 from volunet.training.noise_scale import NoiseScale
 
 NEXT_TO_NONE: Final = 0.02
-LITTLE: Final = 0.2
+LITTLE: Final = 0.4
 """Foreground in the batches as a share of that in the data set: at most these are a fault, as half
 of all patches are centred on foreground."""
 
@@ -30,6 +32,9 @@ FAR: Final = 8.0
 steps changes by less than a factor of about 1 + 1/8 of what the best would be."""
 
 VERY_FAR: Final = 32.0
+
+FEW_VALUES: Final = 16
+"""Values of which a deviation is off by more than a sixth by chance, as 1/√(2n) says."""
 
 
 def no_foreground(record: Record) -> Answer:
@@ -84,14 +89,16 @@ def batch_too_small(record: Record) -> Answer:
     """A batch that batch norm, or the gradient's noise, makes too small."""
     plan = record.run.plan
     if plan.network is not None and plan.network.norm == "batch" and plan.batch_size == 1:
+        values = _values_at_the_bottom(plan)
         return Finding(
             "batch-too-small",
             "batch norm",
-            "a batch is 1 patch, so that batch norm takes mean and deviation of each channel from "
-            "one patch and predicts with the average over all; 2 patches or more mix cases.",
-            "What the network was trained with is not what it predicts with.",
+            "a batch is 1 patch: batch norm takes mean and deviation of each channel from one case "
+            f"alone, at the deepest level from {values} values, and predicts with their average "
+            "over all cases; from 2 patches on, cases are mixed.",
+            "What the network is trained with is not what it predicts with.",
             train_again(record.run, batch_size=4),
-            "high",
+            "high" if values < FEW_VALUES else "medium",
         )
     noise = record.probed.noise
     if noise is None:
@@ -142,6 +149,12 @@ CHECKS: Final = (
 def effective_batch(record: Record) -> int:
     """Patches in a step, those of all accumulated batches."""
     return record.run.plan.batch_size * record.run.config.accumulate
+
+
+def _values_at_the_bottom(plan: Plan) -> int:
+    """Values of a channel of one patch at the deepest level."""
+    pairs = zip(plan.patch_size, total_stride(plan), strict=True)
+    return math.prod(-(-length // stride) for length, stride in pairs)
 
 
 def _most(noise: NoiseScale) -> float:

@@ -59,7 +59,7 @@ def dead_activations(record: Record) -> Answer:
         "a bias, and an activation that is flat there brings no gradient back."
         if network.activation == "relu"
         else "The channels were pushed below 0, where leaky ReLU lets a hundredth through.",
-        train_again(record.run, norm="batch", learning_rate=_lower_rate(record)),
+        train_again(record.run, preset="auto", learning_rate=_lower_rate(record)),
         "high" if passes_nothing else "medium",
     )
 
@@ -115,7 +115,7 @@ def vanishing_gradients(record: Record) -> Answer:
         f"gradient by weight of {weakest}: {relative[weakest]:.1e}, of the layer with the most: "
         f"{most:.1e} (medians); a healthy network's layers lie within a factor of 10,000.",
         "The gradient gets lost on the way back: no norm layers, or activations that are flat.",
-        train_again(record.run, norm="batch"),
+        train_again(record.run, preset="auto", norm=None),
         "medium",
     )
 
@@ -144,7 +144,7 @@ def exploding_gradients(record: Record) -> Answer:
         f"median norm is {typical:.3g}. A healthy fit clips next to none, at norms about 1.",
         "Steps throw the weights about: the learning rate is too high, norm layers are missing, or "
         "the loss is a sum where it should be a mean.",
-        train_again(record.run, norm="batch", learning_rate=_lower_rate(record)),
+        train_again(record.run, norm=None, learning_rate=_lower_rate(record)),
         "high" if typical > 10 * GRADIENT_NORM else "medium",
     )
 

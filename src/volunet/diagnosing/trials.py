@@ -30,7 +30,7 @@ def cannot_overfit_one_batch(record: Record) -> Answer:
         f"task comes below {ENOUGH:.0%}.",
         "Network, loss and labels do not fit together, or the network is far too small or too "
         "strongly regularised.",
-        train_again(record.run, preset="auto", norm="batch", dropout=None, loss=None),
+        train_again(record.run, preset="auto", norm=None, dropout=None, loss=None),
         "high",
     )
 

@@ -18,9 +18,9 @@ from torch import distributed
 
 from volunet.errors import TrainingError
 
-LAST_WORDS_S: Final = 5.0
-"""Seconds that the others give a process that fails to say why: `torchrun` ends them all as soon as
-one of them has ended."""
+LAST_WORDS_S: Final = 30.0
+"""Seconds that the others give the process that fails to say why. `torchrun` ends them all as soon
+as one has ended: mostly they are ended before."""
 
 
 def num_processes() -> int:
@@ -40,7 +40,11 @@ def process_rank() -> int:
 
 @contextmanager
 def joined_processes() -> Iterator[None]:
-    """Join the processes that train together, so that they can wait for each other and agree."""
+    """Join the processes that train together, so that they can wait for each other and agree.
+
+    Raises:
+        TrainingError: Another of them has ended, so that this one waits for it in vain.
+    """
     if num_processes() == 1:
         yield
         return
@@ -50,6 +54,17 @@ def joined_processes() -> Iterator[None]:
     )
     try:
         yield
+    except RuntimeError as error:
+        # Gloo raises plain ones.
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        hear_last_words()
+        raise TrainingError(
+            "a process that trains along",
+            f"it has ended ({str(error).splitlines()[0]})",
+            "Each step is made by all of the processes.",
+            "Mend what it says, and go on with --resume.",
+        ) from error
     finally:
         distributed.destroy_process_group()
 
@@ -71,13 +86,18 @@ def first_alone(work: Callable[[], None]) -> None:
     finally:
         done = agree_any(done)
     if not done:
-        time.sleep(LAST_WORDS_S)
+        hear_last_words()
         raise TrainingError(
             "the first of the processes",
             "it ended with an error",
             "It prepares the training for all of them.",
             "Mend what it says.",
         )
+
+
+def hear_last_words() -> None:
+    """Wait until the process that knows what is wrong has said so."""
+    time.sleep(LAST_WORDS_S)
 
 
 def agree_any(value: bool) -> bool:

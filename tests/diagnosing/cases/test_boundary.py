@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from volunet.diagnosing.cases.boundary import REACH_VOXELS, Boundaries, measure_boundary
+from volunet.diagnosing.cases.boundary import REACH_VOXELS, measure_boundary
 
 
 def measure(image: np.ndarray, label: np.ndarray):
@@ -85,11 +85,3 @@ def test_a_large_label_is_measured_by_a_slab(monkeypatch, scan):
 def test_without_a_border_there_is_no_fit(value):
     label = np.full((9, 9, 9), value, np.uint8)
     assert measure(np.zeros(label.shape), label) is None
-
-
-def test_stacked_fits_keep_their_places(scan):
-    image, label, _ = scan(0)
-    stacked = Boundaries.of_fits([None, measure(image, label)])
-    assert np.isnan(stacked.contrast).tolist() == [True, False]
-    assert stacked.is_peak.tolist() == [False, True]
-    assert stacked.shift.shape == stacked.contrast_flipped.shape == (2, 3)

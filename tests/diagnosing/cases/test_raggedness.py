@@ -21,7 +21,7 @@ def test_specks_and_pits_are_counted_once_each():
     label = np.zeros((12, 12, 12), np.uint8)
     label[1:9, 1:9, 1:9] = 1
     label[4, 4, 4] = 0
-    label[10, 10, 10] = 1
+    label[9, 9, 9] = 1  # touches the box by a corner
     assert measure_raggedness(label, 2)[1] == pytest.approx(2 / np.count_nonzero(label))
 
 
@@ -32,8 +32,15 @@ def test_noise_at_the_border_shows():
     assert measure_raggedness(noisy.astype(np.uint8), 2)[1] > 0.04
 
 
+def test_small_parts_are_left_out():
+    label = ball()
+    label[0, 0, :2] = 1
+    assert measure_raggedness(label, 2)[1] == measure_raggedness(ball(), 2)[1]
+    assert np.isnan(measure_raggedness(ball(2.0), 2)[1])
+
+
 def test_edges_of_the_scan_are_no_neighbours():
-    label = np.zeros((4, 4, 4), np.uint8)
+    label = np.zeros((4, 20, 20), np.uint8)
     label[0], label[-1] = 1, 1
     assert measure_raggedness(label, 2)[1] == 0.0
 

@@ -26,6 +26,9 @@ LEAST_CASES: Final = 6
 
 FOLDS: Final = 5
 
+TRUSTED_DICE: Final = 0.3
+"""Where the median case fits less, the classes have no common place, and the answer says little."""
+
 _SMOOTHING: Final = 1.0
 """Deviation in voxels of the Gaussian by which neighbours share what they saw."""
 

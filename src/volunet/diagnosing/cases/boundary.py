@@ -9,7 +9,6 @@ Moved away from its object, a label loses it within a few voxels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ PEAK_VOXELS: Final = 2
 BINS: Final = 16
 """Bins of the intensities, each as full as the others around the label."""
 
-_LEAST_VOXELS: Final = 64
+_LEAST_VOXELS: Final = 150
 """Of a rim: the divergence of smaller samples is large by chance."""
 
 _SAMPLES: Final = 1500
@@ -72,40 +71,6 @@ class BoundaryFit:
         """Whether the label as it is lies on a peak."""
         around = self.along_axes[:, [REACH_VOXELS - PEAK_VOXELS, REACH_VOXELS + PEAK_VOXELS]]
         return bool((around < self.contrast).all())
-
-
-@dataclass(frozen=True, eq=False)
-class Boundaries:
-    """The fits of N cases as arrays; NaN and False where a case has no border.
-
-    Attributes:
-        contrast: See `BoundaryFit`, (N,).
-        is_peak: See `BoundaryFit`, (N,).
-        shift: See `BoundaryFit`, (N, 3).
-        contrast_shifted: See `BoundaryFit`, (N,).
-        contrast_flipped: See `BoundaryFit`, (N, 3).
-        flip_is_peak: See `BoundaryFit`, (N, 3).
-    """
-
-    contrast: NDArray[np.float64]
-    is_peak: NDArray[np.bool_]
-    shift: NDArray[np.float64]
-    contrast_shifted: NDArray[np.float64]
-    contrast_flipped: NDArray[np.float64]
-    flip_is_peak: NDArray[np.bool_]
-
-    @classmethod
-    def of_fits(cls, fits: Sequence[BoundaryFit | None]) -> Boundaries:
-        """Stack the fits of several cases."""
-        none = (np.nan,) * 3
-        return cls(
-            contrast=np.array([fit.contrast if fit else np.nan for fit in fits]),
-            is_peak=np.array([fit is not None and fit.is_peak for fit in fits]),
-            shift=np.array([fit.shift if fit else none for fit in fits], np.float64),
-            contrast_shifted=np.array([fit.contrast_shifted if fit else np.nan for fit in fits]),
-            contrast_flipped=np.array([fit.contrast_flipped if fit else none for fit in fits]),
-            flip_is_peak=np.array([fit.flip_is_peak if fit else (False,) * 3 for fit in fits]),
-        )
 
 
 def measure_boundary(image: NDArray[Any], foreground: NDArray[np.bool_]) -> BoundaryFit | None:

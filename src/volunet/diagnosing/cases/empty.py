@@ -17,9 +17,6 @@ NEARLY_ALL: Final = 0.75
 LOOKS_PRESENT: Final = 0.5
 """Share of the class' usual volume that the other cases' atlas must see in the image."""
 
-TRUSTED_DICE: Final = 0.3
-"""The atlas is asked where it fits most cases at least so well."""
-
 
 def find_empty(study: Study) -> list[Finding]:
     """Cases without any class, or without one that nearly all others have; classes without case."""
@@ -68,10 +65,7 @@ def _finding(
 
 def _seen(study: Study, chosen: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> float | None:
     """The least share of the wanted classes' usual volume that the atlas sees in the cases."""
-    if not study.atlas or chosen.all():
-        return None
-    dice = np.array([fit.dice for fit in study.atlas])
-    if np.median(dice[~chosen]) < TRUSTED_DICE:
+    if not study.usual_dice or chosen.all():
         return None
     expected = np.array([fit.expected[1:][wanted].sum() for fit in study.atlas])
     return float(expected[chosen].min() / np.median(expected[~chosen]))

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.cases.boundaries import TRUSTED_BITS
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known
 from volunet.diagnosing.cases.study import Study
@@ -30,13 +31,6 @@ DENIES: Final = -0.1
 MAJORITY: Final = 0.8
 """Share of the cases that must gain where all labels are said to be flipped."""
 
-LEAST_BITS: Final = 0.05
-"""Where the set's median contrast is less, borders say nothing."""
-
-LEAST_DICE: Final = 0.3
-"""Where the set's median Dice is less, the other cases say nothing."""
-
-
 _LEAST_CASES: Final = 4
 
 
@@ -48,7 +42,7 @@ def find_flipped(study: Study) -> list[Finding]:
 def _all_flipped(study: Study) -> list[Finding]:
     borders = study.boundaries
     gains = borders.contrast_flipped - borders.contrast[:, None]
-    better = (gains >= np.maximum(borders.contrast, LEAST_BITS)[:, None]) & borders.flip_is_peak
+    better = (gains >= np.maximum(borders.contrast, TRUSTED_BITS)[:, None]) & borders.flip_is_peak
     shares = better.mean(axis=0)
     axis = int(shares.argmax())
     if len(study.cases) < _LEAST_CASES or shares[axis] < MAJORITY:
@@ -89,10 +83,9 @@ def _some_flipped(study: Study) -> list[Finding]:
 def _ask_image(study: Study) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Gain and verdict of the image on each case and axis, (N, 3); NaN where it says nothing."""
     borders = study.boundaries
-    usual = median_of_known(borders.contrast)
-    if usual < LEAST_BITS:
+    if not borders.are_trusted:
         return _silent(len(study.cases))
-    gain = (borders.contrast_flipped - borders.contrast[:, None]) / usual
+    gain = (borders.contrast_flipped - borders.contrast[:, None]) / borders.usual
     # A label that was moved fits better flipped too, where that happens to move it back.
     best = borders.contrast_flipped > borders.contrast_shifted[:, None]
     return gain, (gain >= BORDER_GAIN) & borders.flip_is_peak & best
@@ -101,11 +94,10 @@ def _ask_image(study: Study) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 def _ask_others(study: Study) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The same of the other cases."""
     fits = study.atlas
-    usual = float(np.median([fit.dice for fit in fits])) if fits else 0.0
-    if usual < LEAST_DICE:
+    if study.usual_dice == 0.0:
         return _silent(len(study.cases))
     flipped = np.array([fit.dice_flipped for fit in fits])
-    gain = (flipped - np.array([[fit.dice] for fit in fits])) / usual
+    gain = (flipped - np.array([[fit.dice] for fit in fits])) / study.usual_dice
     other = np.array([[max(fit.dice_reordered, fit.dice_shifted)] for fit in fits])
     return gain, (gain >= DICE_GAIN) & (flipped > other)
 

@@ -33,9 +33,6 @@ CONTRAST_SHARE: Final = 0.5
 """Of the usual contrast at the border (`boundary`). A label that has less is disputed by its own
 image too; one that has more is right, and its case rare: a tilted head, say."""
 
-LEAST_DICE: Final = 0.3
-"""Where the set's median Dice is less, residuals say nothing."""
-
 _LEAST_RAGGED_SPREAD: Final = 0.003
 
 _LEAST_RESIDUAL_SPREAD: Final = 0.03
@@ -83,13 +80,11 @@ def _find_ragged(study: Study) -> list[Finding]:
 
 def _find_residuals(study: Study) -> list[Finding]:
     labelled = np.array([case.foreground > 0 for case in study.cases])
-    if not study.atlas or labelled.sum() < _LEAST_CASES:
+    if not study.usual_dice or labelled.sum() < _LEAST_CASES:
         return []
     residuals = np.array([1 - fit.dice for fit in study.atlas])
     residuals[~labelled] = np.nan
     usual = float(np.nanmedian(residuals))
-    if 1 - usual < LEAST_DICE:
-        return []
     scores = np.nan_to_num(modified_z(residuals, _LEAST_RESIDUAL_SPREAD))
     contrast = study.boundaries.contrast
     usual_contrast = median_of_known(contrast)

@@ -12,26 +12,35 @@ GAINSAYERS: Final = 5
 """Of a voxel's 6 neighbours by face. A vote of 4 to 2 changes corners, which healthy labels have
 many of: it tells noise in 15 % of the border's voxels by 8 deviations, a vote of 5 by 25."""
 
+LEAST_VOXELS: Final = 200
+
 
 def measure_raggedness(classes: NDArray[np.uint8], num_classes: int) -> NDArray[np.float64]:
     """Voxels that `GAINSAYERS` of their neighbours by face gainsay, beside a class' voxels.
 
     Those inside the class (specks) and those outside (pits) count alike. Thin shapes have many:
-    compare a class with itself in other cases.
+    compare a class with itself in other cases. Parts of fewer than `LEAST_VOXELS` are left out: of
+    so small a ball most of the surface is corners.
 
     Args:
         classes: Class indices, (D, H, W).
         num_classes: Classes, the background included.
 
     Returns:
-        Gainsaid voxels / voxels of the class, (K,); NaN for a class that is absent and for the
-        background.
+        Gainsaid voxels / voxels of the class, (K,); NaN for a class of small parts alone, one that
+        is absent and the background.
     """
     result = np.full(num_classes, np.nan)
     for index, box in enumerate(ndimage.find_objects(classes, num_classes - 1), start=1):
         if box is None:
             continue
-        mask = np.pad(classes[box] == index, 1)
+        parts = np.zeros([part.stop - part.start for part in box], np.int32)
+        ndimage.label(classes[box] == index, np.ones((3, 3, 3)), output=parts)
+        large = np.bincount(parts.reshape(-1)) >= LEAST_VOXELS
+        large[0] = False
+        if not large.any():
+            continue
+        mask = np.pad(large[parts], 1)
         alike = np.zeros(mask.shape, np.int8)
         for axis in range(3):
             # The pad is of the background, so that nothing comes round from the other side.

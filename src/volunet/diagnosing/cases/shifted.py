@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.cases.boundaries import TRUSTED_BITS
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known
 from volunet.diagnosing.cases.study import Study
@@ -27,8 +28,8 @@ GAIN: Final = 1.8
 SHARE: Final = 0.5
 """Of the usual contrast: a moved label has less, and its best place has more."""
 
-LEAST_BITS: Final = 0.05
-"""Where the usual contrast is less, borders say nothing."""
+DICE_GAIN: Final = 0.1
+"""Dice with the other cases' answer that the move must gain, in shares of the set's median."""
 
 MAJORITY: Final = 0.6
 """Share of the cases whose best move is the set's, where all labels are said to be moved."""
@@ -61,7 +62,7 @@ def _all_shifted(study: Study) -> list[Finding]:
     if (
         np.abs(move).max() < LEAST_VOXELS
         or alike < MAJORITY
-        or best < max(GAIN * own, LEAST_BITS)
+        or best < max(GAIN * own, TRUSTED_BITS)
         or peaks > FEW_PEAKS
     ):
         return []
@@ -83,9 +84,8 @@ def _all_shifted(study: Study) -> list[Finding]:
 
 
 def _some_shifted(study: Study) -> list[Finding]:
-    borders = study.boundaries
-    usual = median_of_known(borders.contrast)
-    if usual < LEAST_BITS or len(study.cases) < _LEAST_CASES:
+    borders, usual = study.boundaries, study.boundaries.usual
+    if len(study.cases) < _LEAST_CASES or not borders.are_trusted:
         return []
     chosen = (
         (np.abs(borders.shift).max(axis=1) >= LEAST_VOXELS)
@@ -94,16 +94,18 @@ def _some_shifted(study: Study) -> list[Finding]:
         & (borders.contrast_shifted >= SHARE * usual)
         & (borders.contrast_shifted >= borders.contrast_flipped.max(axis=1))
     )
-    # The image alone is believed where the label as it is lies on no peak of contrast.
-    groups = grade(chosen & _others_agree(study), chosen & ~borders.is_peak)
-    return [_finding(study, cases, certainty) for cases, certainty in groups]
+    sure, likely = chosen & _others_agree(study), chosen & ~borders.is_peak
+    if study.usual_dice:
+        likely &= sure  # the other cases can tell, and deny it
+    return [_finding(study, cases, certainty) for cases, certainty in grade(sure, likely)]
 
 
 def _others_agree(study: Study) -> NDArray[np.bool_]:
     """Whether the moved label fits better what the other cases say of the image."""
-    if not study.atlas:
+    if not study.usual_dice:
         return np.zeros(len(study.cases), np.bool_)
-    return np.array([fit.dice_shifted > fit.dice for fit in study.atlas])
+    gains = np.array([fit.dice_shifted - fit.dice for fit in study.atlas])
+    return np.asarray(gains >= DICE_GAIN * study.usual_dice)
 
 
 def _finding(study: Study, chosen: NDArray[np.bool_], certainty: Certainty) -> Finding:

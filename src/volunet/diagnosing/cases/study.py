@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.check import CaseProblem, Progress, check_cases
 from volunet.datasets.rules import ORIENTATION
-from volunet.diagnosing.cases.atlas import LEAST_CASES, AtlasFit, fit_atlas
-from volunet.diagnosing.cases.boundary import Boundaries
+from volunet.diagnosing.cases.atlas import LEAST_CASES, TRUSTED_DICE, AtlasFit, fit_atlas
+from volunet.diagnosing.cases.boundaries import Boundaries
 from volunet.diagnosing.cases.summary import CaseSummary, summarise_case
 from volunet.diagnosing.cases.thumbnails import plan_thumbnail
 from volunet.errors import ShapeError, VolumeError
@@ -46,6 +46,12 @@ class Study:
     def atlas(self) -> list[AtlasFit]:
         """How each case fits what the others say; empty where there are too few of them."""
         return fit_atlas(self.cases) if len(self.cases) >= LEAST_CASES else []
+
+    @cached_property
+    def usual_dice(self) -> float:
+        """Median Dice with the atlas; 0 where it is not trusted, or where there is none."""
+        dice = float(np.median([fit.dice for fit in self.atlas])) if self.atlas else 0.0
+        return dice if dice >= TRUSTED_DICE else 0.0
 
     @cached_property
     def boundaries(self) -> Boundaries:

@@ -23,15 +23,11 @@ CLEAR_GAIN: Final = 0.5
 
 _LEAST: Final = 1e-3
 
-LEAST_DICE: Final = 0.3
-"""Where the set's median Dice is less, the other cases say nothing."""
-
 
 def find_swapped(study: Study) -> list[Finding]:
     """Cases whose classes fit the other cases far better in another order."""
     fits = study.atlas
-    usual = float(np.median([fit.dice for fit in fits])) if fits else 0.0
-    if usual < LEAST_DICE:
+    if not study.usual_dice:
         return []
     own = np.arange(len(fits[0].order))
     usual_dice = np.median([fit.overlaps.diagonal() for fit in fits], axis=0)

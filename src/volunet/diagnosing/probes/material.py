@@ -76,7 +76,7 @@ def make_step(
     """Make a step as the fit makes it, gradients clipped; the loss before it."""
     loss = material.loss(module, batch)
     optimizer.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     clip_grad_norm_(module.network.parameters(), GRADIENT_NORM)
     optimizer.step()
     return float(loss.detach())
@@ -140,7 +140,7 @@ def smaller_sizes(plan: Plan) -> list[Size3]:
     Returns:
         Sizes in voxels, (D, H, W), the largest first.
     """
-    strides = _total_stride(plan)
+    strides = total_stride(plan)
     size = list(plan.patch_size)
     sizes: list[Size3] = [plan.patch_size]
     while True:
@@ -157,7 +157,8 @@ def smaller_sizes(plan: Plan) -> list[Size3]:
         sizes.append((size[0], size[1], size[2]))
 
 
-def _total_stride(plan: Plan) -> Size3:
+def total_stride(plan: Plan) -> Size3:
+    """Voxels of the patch that are one of the deepest level, (D, H, W)."""
     network = plan.network
     if network is None:
         return 1, 1, 1

@@ -1,0 +1,64 @@
+"""`Boundaries`: how the borders of all cases' labels lie, and whether that can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from volunet.diagnosing.cases.boundary import BoundaryFit
+from volunet.diagnosing.cases.robust import median_of_known
+
+TRUSTED_BITS: Final = 0.05
+"""Usual contrast below which borders say nothing."""
+
+TRUSTED_PEAKS: Final = 0.85
+"""Share of labels on a peak: 0.97 on `Task04_Hippocampus`; lesions as faint as noise had 0.3."""
+
+
+@dataclass(frozen=True, eq=False)
+class Boundaries:
+    """The fits of N cases as arrays; NaN and False where a case has no border.
+
+    Attributes:
+        contrast: See `BoundaryFit`, (N,).
+        is_peak: See `BoundaryFit`, (N,).
+        shift: See `BoundaryFit`, (N, 3).
+        contrast_shifted: See `BoundaryFit`, (N,).
+        contrast_flipped: See `BoundaryFit`, (N, 3).
+        flip_is_peak: See `BoundaryFit`, (N, 3).
+    """
+
+    contrast: NDArray[np.float64]
+    is_peak: NDArray[np.bool_]
+    shift: NDArray[np.float64]
+    contrast_shifted: NDArray[np.float64]
+    contrast_flipped: NDArray[np.float64]
+    flip_is_peak: NDArray[np.bool_]
+
+    @property
+    def usual(self) -> float:
+        """Median contrast in bits; 0 where no case has a border."""
+        return median_of_known(self.contrast)
+
+    @property
+    def are_trusted(self) -> bool:
+        """Whether the images tell where labels belong: those that fit halfway lie on peaks."""
+        fit = self.contrast >= 0.5 * self.usual
+        return self.usual >= TRUSTED_BITS and bool(self.is_peak[fit].mean() >= TRUSTED_PEAKS)
+
+    @classmethod
+    def of_fits(cls, fits: Sequence[BoundaryFit | None]) -> Boundaries:
+        """Stack the fits of several cases."""
+        none = (np.nan,) * 3
+        return cls(
+            contrast=np.array([fit.contrast if fit else np.nan for fit in fits]),
+            is_peak=np.array([fit is not None and fit.is_peak for fit in fits]),
+            shift=np.array([fit.shift if fit else none for fit in fits], np.float64),
+            contrast_shifted=np.array([fit.contrast_shifted if fit else np.nan for fit in fits]),
+            contrast_flipped=np.array([fit.contrast_flipped if fit else none for fit in fits]),
+            flip_is_peak=np.array([fit.flip_is_peak if fit else (False,) * 3 for fit in fits]),
+        )
