@@ -1,4 +1,4 @@
-"""Augmentation: labels stay labels, image and label move together, only planned axes mirror."""
+"""Augmentation: labels stay labels, image and label move together, strength by strength."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from volunet.datasets.augment import make_augmentation
-from volunet.plan import NetworkPlan, Normalisation, Plan
+from volunet.datasets.augment import LARGEST_BLUR_RADIUS, STRENGTHS, make_augmentation
+from volunet.plan import Augmentation, NetworkPlan, Normalisation, Plan, Regularisation, Size3
 
 SIZE = (16, 18, 20)
 CUT = (20, 22, 24)
 
 
-def plan_of(channels: int, mirror_axes: tuple[int, ...] = ()) -> Plan:
+def plan_of(
+    channels: int,
+    mirror_axes: tuple[int, ...] = (),
+    strength: Augmentation = "moderate",
+    size: Size3 = SIZE,
+) -> Plan:
     return Plan(
         dataset="Test",
         channels=tuple(f"channel {index}" for index in range(channels)),
@@ -22,9 +27,10 @@ def plan_of(channels: int, mirror_axes: tuple[int, ...] = ()) -> Plan:
         classes=("background", "one", "seven"),
         label_values=(0, 1, 7),
         colours=((0, 0, 0),) * 3,
-        patch_size=SIZE,
+        patch_size=size,
         batch_size=1,
         mirror_axes=mirror_axes,
+        regularisation=Regularisation(augmentation=strength),
         network=NetworkPlan(in_channels=channels, out_channels=3),
     )
 
@@ -47,9 +53,10 @@ def dice(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
+@pytest.mark.parametrize("strength", ["light", "moderate", "strong"])
 @pytest.mark.parametrize("mirror_axes", [(), (0, 1, 2)], ids=["unmirrored", "mirrored"])
-def test_sizes_and_label_values(mirror_axes):
-    plan = plan_of(2, mirror_axes)
+def test_sizes_and_label_values(mirror_axes, strength):
+    plan = plan_of(2, mirror_axes, strength)
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.normal(size=(2, *CUT)).astype(np.float32))
     label = torch.from_numpy(rng.choice([0, 1, 2], (1, *CUT)).astype(np.int16))
@@ -59,6 +66,10 @@ def test_sizes_and_label_values(mirror_axes):
         assert (y.shape, y.dtype) == ((1, *SIZE), torch.int16)
         assert set(y.unique().tolist()) <= {0, 1, 2}
         assert bool(torch.isfinite(x).all())
+
+
+def test_none_leaves_patches_as_they_are():
+    assert make_augmentation(plan_of(1, (0, 1, 2), "none")) is None
 
 
 def test_image_and_label_move_together():
@@ -98,14 +109,73 @@ def test_mirrors_only_along_the_plans_axes(mirror_axes):
             assert flips[axis] == 0
 
 
-def test_it_changes_most_patches():
-    plan = plan_of(1)
+def share_changed(strength: Augmentation, count: int = 60) -> float:
+    """Share of patches that are not the middle of what was cut."""
+    plan = plan_of(1, (), strength)
     label = ball()
     middle = tuple(slice((c - s) // 2, (c - s) // 2 + s) for c, s in zip(CUT, SIZE, strict=True))
     unmoved = label[(slice(None), *middle)].float()
     changed = [
         not torch.equal(augmented(plan, label.float(), label.to(torch.int16), seed)[0], unmoved)
-        for seed in range(40)
+        for seed in range(count)
     ]
-    # Left alone with probability 0.6² · 0.85 · 0.9² · 0.8³ = 0.13; of 40 within 4 SD of 2.1.
-    assert 26 <= sum(changed) < 40
+    return sum(changed) / count
+
+
+@pytest.mark.parametrize(
+    ("strength", "alone"),
+    [
+        # Left alone by rotation, zoom and elastic deformation, then by noise, blur, brightness,
+        # contrast, low resolution and gamma.
+        ("light", 0.8**2 * 0.925 * 0.95 * 0.9 * 0.9 * 0.95 * 0.9),
+        ("moderate", 0.6**2 * 0.85 * 0.9 * 0.8 * 0.8 * 0.9 * 0.8),
+        ("strong", 0.4**2 * 0.8 * 0.775 * 0.85 * 0.7 * 0.7 * 0.85 * 0.7),
+    ],
+)
+def test_the_stronger_the_more_patches_are_changed(strength, alone):
+    # Three standard deviations of a share of 60 are at most 0.19. Contrast and gamma may leave an
+    # image of two values as it is, so that some more stay.
+    assert 1 - alone - 0.25 < share_changed(strength) < 1 - alone + 0.19
+
+
+def test_the_stronger_the_wider_the_ranges():
+    light, moderate, strong = (STRENGTHS[name] for name in ("light", "moderate", "strong"))
+    for less, more in ((light, moderate), (moderate, strong)):
+        assert less.rotation_rad < more.rotation_rad
+        for name in ("scaling", "contrast", "gamma"):
+            (low, high), (lower, higher) = getattr(less, name), getattr(more, name)
+            assert lower < low < 1 < high < higher
+        assert less.spatial < more.spatial
+        assert less.intensity < more.intensity
+        assert less.elastic <= more.elastic
+    assert np.rad2deg(moderate.rotation_rad) == pytest.approx(15.0)
+
+
+def zooms(strength: Augmentation) -> list[float]:
+    """Share of the ball's voxels that are left of it."""
+    plan, label = plan_of(1, (), strength), ball()
+    whole = float(label.sum())
+    results = [augmented(plan, label.float(), label.to(torch.int16), seed)[1] for seed in range(40)]
+    return [float((segmentation > 0).sum()) / whole for segmentation in results]
+
+
+def test_zooms_stay_in_their_range():
+    # A ball near the border may lose some of it, never gain. Light: a zoom by 1.1 on each axis.
+    assert max(zooms("light")) < 1.1**3 * 1.05
+    # Of the strong ones some are beyond what the light ones reach.
+    assert max(zooms("strong")) > 1.1**3 * 1.05
+
+
+@pytest.mark.parametrize("size", [(1, 18, 20), (2, 18, 20), (16, LARGEST_BLUR_RADIUS, 20)])
+def test_patches_thinner_than_the_blur(size):
+    """A blur mirrors the patch at its border, which a thin axis is too short for."""
+    plan = plan_of(1, (1, 2), "strong", size)
+    rng = np.random.default_rng(0)
+    cut = tuple(length + 4 if length > 1 else 1 for length in size)
+    image = torch.from_numpy(rng.normal(size=(1, *cut)).astype(np.float32))
+    label = torch.zeros((1, *cut), dtype=torch.int16)
+    # Each would be blurred with a probability of 0.15: all are spared by chance once in 10⁷.
+    for seed in range(100):
+        x, y = augmented(plan, image, label, seed)
+        assert x.shape == y.shape == (1, *size)
+        assert bool(torch.isfinite(x).all())

@@ -103,6 +103,29 @@ def test_interrupted_preparation_is_finished(blobs, blob_plan, tmp_path, monkeyp
     assert contents(tmp_path / "twice") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("part", ["image", "label", "voxels"])
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.6, None], ids=["empty", "header", "half", "gone"])
+def test_a_damaged_array_is_named(blobs, blob_plan, tmp_path, part, share):
+    dataset = read_dataset(blobs)
+    (case,) = prepare_cases(dataset.cases[:1], dataset, blob_plan, tmp_path)
+    file = tmp_path / f"blob_0.{part}.npy"
+    content = file.read_bytes()
+    if share is None:
+        file.unlink()
+    else:
+        file.write_bytes(content[: int(share * len(content))])
+    message = (
+        rf"blob_0\.{part}\.npy: case blob_0's prepared array cannot be read \(.+\)\.\n"
+        r"It is as volunet wrote it\.\nDelete it; volunet train --resume makes it again\."
+    )
+    with pytest.raises(DatasetError, match=message):
+        getattr(case, part)()
+    # What the message says to do.
+    file.unlink(missing_ok=True)
+    prepare_cases(dataset.cases[:1], dataset, blob_plan, tmp_path)
+    assert file.read_bytes() == content
+
+
 def test_case_without_label(blobs, blob_plan, tmp_path):
     dataset = read_dataset(blobs)
     case = Case("alone", dataset.cases[0].images)

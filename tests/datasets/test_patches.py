@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from volunet.datasets import patches as patches_module
 from volunet.datasets.cache import PreparedCase, sample_voxels
 from volunet.datasets.patches import (
+    MARGIN,
     ConsecutiveSampler,
     TrainingPatches,
     ValidationPatches,
     cut_patch,
 )
+from volunet.errors import DatasetError
 
 
 @pytest.fixture
@@ -50,6 +53,13 @@ def numbered_cases(prepare):
         prepare(f"case_{n}", np.full((1, 6, 6, 6), n), np.zeros((6, 6, 6), np.uint8))
         for n in range(7)
     ]
+
+
+@pytest.fixture
+def still_plan(blob_plan):
+    """A plan whose patches are not augmented."""
+    none = blob_plan.regularisation.model_copy(update={"augmentation": "none"})
+    return blob_plan.model_copy(update={"regularisation": none})
 
 
 def assert_same(left, right):
@@ -99,9 +109,9 @@ def test_global_generators_are_left_alone(noise_cases, blob_plan):
     assert (torch.rand(3).tolist(), np.random.rand(3).tolist(), random.getrandbits(32)) == expected
 
 
-def test_each_round_shows_every_case_once(numbered_cases, blob_plan):
-    plan = blob_plan.model_copy(update={"patch_size": (2, 2, 2)})
-    patches = TrainingPatches(numbered_cases, plan, seed=0, augment=False)
+def test_each_round_shows_every_case_once(numbered_cases, still_plan):
+    plan = still_plan.model_copy(update={"patch_size": (2, 2, 2)})
+    patches = TrainingPatches(numbered_cases, plan, seed=0)
     assert len(patches) == 7
     shown = [int(patches[index]["image"][0, 0, 0, 0]) for index in range(70)]
     rounds = [tuple(shown[start : start + 7]) for start in range(0, 70, 7)]
@@ -110,13 +120,13 @@ def test_each_round_shows_every_case_once(numbered_cases, blob_plan):
     assert len(set(rounds)) > 7
 
 
-def test_half_of_the_patches_are_centred_on_foreground(prepare, blob_plan):
+def test_half_of_the_patches_are_centred_on_foreground(prepare, still_plan):
     label = np.zeros((20, 20, 20), np.uint8)
     label[4:14, 4:14, 4:14] = 1
     label[17, 17, 17] = 2
     case = prepare("case", np.zeros((1, 20, 20, 20)), label, num_classes=3)
-    plan = blob_plan.model_copy(update={"patch_size": (1, 1, 1)})
-    patches = TrainingPatches([case], plan, seed=0, augment=False)
+    plan = still_plan.model_copy(update={"patch_size": (1, 1, 1)})
+    patches = TrainingPatches([case], plan, seed=0)
     centres = np.array([int(patches[index]["label"]) for index in range(2000)])
     shares = np.bincount(centres, minlength=3) / 2000
     # Half are drawn anywhere, where 1000 and 1 of 8000 voxels are foreground; half on a class,
@@ -156,13 +166,17 @@ def test_case_without_foreground(numbered_cases, blob_plan):
         "mixed",
     ],
 )
-def test_any_size(prepare, blob_plan, shape, patch):
+@pytest.mark.parametrize("strength", ["none", "moderate", "strong"])
+def test_any_size(prepare, blob_plan, shape, patch, strength):
     rng = np.random.default_rng(0)
     label = np.zeros(shape, np.uint8)
     label[tuple(n // 2 for n in shape)] = 1
     case = prepare("case", rng.normal(size=(1, *shape)), label)
     mirror = tuple(axis for axis in range(3) if patch[axis] > 1)
-    plan = blob_plan.model_copy(update={"patch_size": patch, "mirror_axes": mirror})
+    measures = blob_plan.regularisation.model_copy(update={"augmentation": strength})
+    plan = blob_plan.model_copy(
+        update={"patch_size": patch, "mirror_axes": mirror, "regularisation": measures}
+    )
     patches = TrainingPatches([case], plan, seed=0)
     for index in range(30):
         found = patches[index]
@@ -194,8 +208,8 @@ def test_cut_beyond_the_case():
     np.testing.assert_array_equal(patch["label"][0, 1:3, 1:3].numpy(), label)
 
 
-def test_unaugmented_training_patches_lie_inside(noise_cases, blob_plan):
-    patches = TrainingPatches(noise_cases[:1], blob_plan, seed=0, augment=False)
+def test_unaugmented_training_patches_lie_inside(noise_cases, still_plan):
+    patches = TrainingPatches(noise_cases[:1], still_plan, seed=0)
     whole = np.asarray(noise_cases[0].image())[0]
     windows = np.lib.stride_tricks.sliding_window_view(whole, (8, 9, 10))
     places = set()
@@ -205,6 +219,31 @@ def test_unaugmented_training_patches_lie_inside(noise_cases, blob_plan):
         np.testing.assert_array_equal(windows[tuple(place)], patch)
         places.add(tuple(place))
     assert len(places) > 5
+
+
+def test_augmentation_is_cut_with_a_margin(noise_cases, blob_plan, monkeypatch):
+    """What a rotation turns in is the case, not its border."""
+    sizes = []
+
+    def keep(image, segmentation):
+        sizes.append(tuple(image.shape))
+        cut = tuple(slice(0, length) for length in (8, 9, 1))
+        return {"image": image[:, *cut], "segmentation": segmentation[:, *cut]}
+
+    monkeypatch.setattr(patches_module, "make_augmentation", lambda _: keep)
+    plan = blob_plan.model_copy(update={"patch_size": (8, 9, 1)})
+    found = TrainingPatches(noise_cases, plan, seed=0)[0]
+    assert MARGIN == 1.3
+    # 10.4 and 11.7 voxels, rounded up; a single slice stays one.
+    assert sizes == [(1, 11, 12, 1)]
+    assert (found["image"].dtype, found["label"].dtype) == (torch.float32, torch.int64)
+
+
+def test_a_damaged_case_is_named(noise_cases, blob_plan, tmp_path):
+    (tmp_path / "case_2.voxels.npy").write_bytes(b"")
+    patches = TrainingPatches(noise_cases, blob_plan, seed=0)
+    with pytest.raises(DatasetError, match=r"case_2\.voxels\.npy: case case_2's prepared array"):
+        [patches[index] for index in range(5)]
 
 
 def test_validation_patch_is_around_the_foreground(prepare, blob_plan):
@@ -230,6 +269,19 @@ def test_consecutive_numbers():
     sampler.next_index = 26
     assert list(sampler) == [26, 27]
     assert list(sampler) == [28, 29, 30, 31]
+
+
+def test_processes_share_the_numbers():
+    samplers = [ConsecutiveSampler(6, process, 3) for process in range(3)]
+    assert [len(sampler) for sampler in samplers] == [2, 2, 2]
+    # A batch of one of each is what one process would have in a batch of three.
+    assert [list(sampler) for sampler in samplers] == [[0, 3], [1, 4], [2, 5]]
+    assert [list(sampler) for sampler in samplers] == [[6, 9], [7, 10], [8, 11]]
+    # Resumed within an epoch of all of them.
+    for sampler in samplers:
+        sampler.next_index = 15
+    assert [list(sampler) for sampler in samplers] == [[15], [16], [17]]
+    assert [list(sampler) for sampler in samplers] == [[18, 21], [19, 22], [20, 23]]
 
 
 def test_an_iterator_that_is_not_used_takes_no_numbers():

@@ -9,6 +9,7 @@ import pytest
 from volunet.datasets.cases import DataSet
 from volunet.datasets.rules import (
     PRESETS,
+    choose_augmentation,
     choose_features,
     choose_mirror_axes,
     choose_normalisation,
@@ -16,7 +17,7 @@ from volunet.datasets.rules import (
     size_on_grid,
 )
 from volunet.errors import ConfigError
-from volunet.plan import Fingerprint, Plan, read_plan
+from volunet.plan import Fingerprint, Plan, Regularisation, read_plan
 
 
 def make_dataset(
@@ -29,9 +30,10 @@ def make_fingerprint(
     size: tuple[int, int, int] = (36, 50, 35),
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
     channels: int = 1,
+    num_cases: int = 4,
 ) -> Fingerprint:
     return Fingerprint(
-        num_cases=4,
+        num_cases=num_cases,
         median_spacing_mm=spacing_mm,
         median_size=size,
         largest_size=size,
@@ -60,6 +62,10 @@ def test_auto():
     assert (network.norm, network.activation) == ("batch", "leaky_relu")
     assert (network.upsampling, network.output_activation) == ("transposed", "none")
     assert plan.fingerprint == make_fingerprint()
+    assert network.dropout == 0.0
+    assert plan.members == 1
+    # Of four cases: strongly augmented. Nothing else is on but a little weight decay.
+    assert plan.regularisation == Regularisation(l1=0.0, l2=0.01, augmentation="strong", patience=0)
 
 
 def test_plan_survives_its_file():
@@ -99,12 +105,94 @@ def test_given_numbers_replace_the_rules():
         patch_size=(11, 12, 13),
         batch_size=5,
         spacing_mm=(2.0, 1.0, 1.0),
+        norm="group",
+        dropout=(0.0, 0.25),
+        l1=1e-4,
+        l2=0.0,
+        augmentation="light",
+        patience=7,
+        members=3,
     )
     assert plan.network is not None
     assert plan.network.features == (4, 8)
+    assert (plan.network.norm, plan.network.dropout) == ("group", (0.0, 0.25))
+    assert plan.regularisation == Regularisation(l1=1e-4, l2=0.0, augmentation="light", patience=7)
+    assert plan.members == 3
     assert plan.network.strides is None
     assert (plan.patch_size, plan.batch_size) == ((11, 12, 13), 5)
     assert plan.spacing_mm == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("preset", "norm", "expected"),
+    [
+        ("auto", None, "batch"), ("auto", "instance", "instance"), ("notes", "none", "none"),
+    ],
+)  # fmt: skip
+def test_norm_replaces_the_presets(preset, norm, expected):
+    plan = plan_from_fingerprint(make_dataset(), make_fingerprint(), preset=preset, norm=norm)
+    assert plan.network is not None
+    assert plan.network.norm == expected
+
+
+@pytest.mark.parametrize(
+    ("width", "features"), [(8, (8, 16, 32, 64)), (24, (24, 48, 96, 192)), (32, (32, 64, 128, 256))]
+)
+def test_width_is_of_the_top_level(width, features):
+    plan = plan_from_fingerprint(make_dataset(), make_fingerprint(), width=width)
+    assert plan.network is not None
+    assert plan.network.features == features
+    # What was given counts more, and so does a preset with features of its own.
+    given = plan_from_fingerprint(
+        make_dataset(), make_fingerprint(), width=width, features=(4, 8)
+    ).network
+    notes = plan_from_fingerprint(
+        make_dataset(), make_fingerprint(), width=width, preset="notes"
+    ).network
+    assert given is not None
+    assert notes is not None
+    assert given.features == (4, 8)
+    assert notes.features == (32, 64, 128, 256, 512)
+
+
+@pytest.mark.parametrize(
+    ("share", "patch"),
+    [(1.0, (64, 64, 64)), (0.5, (48, 48, 48)), (0.25, (32, 48, 40)), (0.125, (32, 32, 32))],
+)
+def test_a_share_of_the_largest_patch(share, patch):
+    plan = plan_from_fingerprint(
+        make_dataset(), make_fingerprint((200, 200, 200)), patch_share=share
+    )
+    assert plan.patch_size == patch
+    voxels = patch[0] * patch[1] * patch[2]
+    assert voxels <= share * 64**3
+    # What was given counts more.
+    given = plan_from_fingerprint(
+        make_dataset(), make_fingerprint(), patch_share=share, patch_size=(40, 40, 40)
+    )
+    assert given.patch_size == (40, 40, 40)
+
+
+def test_a_scan_smaller_than_the_share_stays_whole():
+    plans = [
+        plan_from_fingerprint(make_dataset(), make_fingerprint(), patch_share=share)
+        for share in (1.0, 0.5)
+    ]
+    assert plans[0] == plans[1]
+    assert plans[0].patch_size == (40, 56, 40)
+
+
+@pytest.mark.parametrize(
+    ("num_cases", "strength"),
+    [(1, "strong"), (29, "strong"), (30, "moderate"), (999, "moderate"), (1000, "light")],
+)
+def test_augmentation_follows_the_number_of_cases(num_cases, strength):
+    assert choose_augmentation(num_cases) == strength
+    fingerprint = make_fingerprint(num_cases=num_cases)
+    plan = plan_from_fingerprint(make_dataset(), fingerprint)
+    assert plan.regularisation.augmentation == strength
+    plan = plan_from_fingerprint(make_dataset(), fingerprint, augmentation="none")
+    assert plan.regularisation.augmentation == "none"
 
 
 def test_given_spacing_changes_the_size_on_the_grid():
@@ -124,9 +212,19 @@ def test_given_spacing_changes_the_size_on_the_grid():
         ({"batch_size": 0}, r"batch_size: 0"),
         ({"spacing_mm": (1.0, 0.0, 1.0)}, r"spacing_mm: 1\.0 × 0\.0 × 1\.0"),
         ({"spacing_mm": (1.0, float("nan"), 1.0)}, r"spacing_mm: 1\.0 × nan × 1\.0"),
+        ({"l1": -0.5}, r"l1: -0\.5\.\nl1 is 0 or more and finite\.\nGive another number\."),
+        ({"l1": float("nan")}, r"l1: nan\.\n"),
+        ({"l2": float("inf")}, r"l2: inf\.\nl2 is 0 or more and finite\."),
+        ({"patience": -1}, r"patience: -1\.\npatience is 0 or more"),
+        ({"dropout": 1.0}, r"dropout: 1\.0\.\ndropout is 0 or more and below 1\."),
+        ({"dropout": (0.1, -0.1)}, r"dropout: -0\.1\.\n"),
+        ({"dropout": float("nan")}, r"dropout: nan\.\n"),
     ],
-    ids=["preset", "no-features", "zero-features", "patch", "batch", "spacing", "nan"],
-)
+    ids=[
+        "preset", "no-features", "zero-features", "patch", "batch", "spacing", "nan", "l1",
+        "l1-nan", "l2", "patience", "dropout", "dropouts", "dropout-nan",
+    ],
+)  # fmt: skip
 def test_wrong_choices(keys, message):
     with pytest.raises(ConfigError, match=message):
         plan_from_fingerprint(make_dataset(), make_fingerprint(), **keys)
@@ -176,6 +274,7 @@ def test_ct_of_one_value_falls_back():
 
 def test_features_double_up_to_the_cap():
     assert choose_features(7) == (16, 32, 64, 128, 256, 320, 320)
+    assert choose_features(5, 32) == (32, 64, 128, 256, 320)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from volunet.datasets.cases import Case, DataSet
-from volunet.datasets.splits import Fold, Split, find_splits, split_cases
+from volunet.datasets.splits import (
+    DEFAULT_FOLDS,
+    Fold,
+    Split,
+    find_splits,
+    parse_folds,
+    split_cases,
+)
 from volunet.errors import ConfigError, DatasetError
 
 
@@ -50,13 +57,15 @@ def test_names_are_shuffled():
     assert names(validation) != names(make_cases(20)[::2])
 
 
-def test_all_means_no_validation():
-    training, validation = split_cases(make_cases(1), Fold.parse("all"))
+def test_none_validates():
+    training, validation = split_cases(make_cases(1), Fold.parse("none"))
     assert (names(training), validation) == (["c000"], ())
+    assert Fold.parse("none").is_none is True
+    assert Fold(1, 2).is_none is False
 
 
 @pytest.mark.parametrize(
-    ("count", "advice"), [(2, r"--fold 1/2"), (1, r"--fold all"), (0, r"--fold all")]
+    ("count", "advice"), [(2, r"--fold 1/2"), (1, r"--fold none"), (0, r"--fold none")]
 )
 def test_fewer_cases_than_folds(count, advice):
     with pytest.raises(
@@ -66,17 +75,52 @@ def test_fewer_cases_than_folds(count, advice):
 
 
 @pytest.mark.parametrize(
-    ("text", "fold"), [("1/5", Fold(1, 5)), (" 5 / 5 ", Fold(5, 5)), ("ALL", Fold(1, 1))]
+    ("text", "fold"), [("1/5", Fold(1, 5)), (" 5 / 5 ", Fold(5, 5)), ("NONE ", Fold(1, 1))]
 )
 def test_parse(text, fold):
     assert Fold.parse(text) == fold
     assert Fold.parse(str(fold)) == fold
 
 
-@pytest.mark.parametrize("text", ["0/5", "6/5", "1/1", "1/0", "5", "", "a/b", "-1/5", "1/5/2"])
+@pytest.mark.parametrize(
+    "text", ["0/5", "6/5", "1/1", "1/0", "5", "", "a/b", "-1/5", "1/5/2", "all", "all/3"]
+)
 def test_parse_refuses(text):
     with pytest.raises(ConfigError, match=r"fold: .*\n.*K/N"):
         Fold.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "num_cases", "folds"),
+    [
+        ("all", 60, ["1/5", "2/5", "3/5", "4/5", "5/5"]),
+        ("ALL", 4, ["1/4", "2/4", "3/4", "4/4"]),
+        ("all", 1, ["1/2", "2/2"]),  # which one case is too few for
+        (" all / 3 ", 60, ["1/3", "2/3", "3/3"]),
+        ("all/12", 5, [f"{number}/12" for number in range(1, 13)]),
+        ("2/5", 60, ["2/5"]),
+        ("none", 60, ["none"]),
+    ],
+)
+def test_folds_of_bagging(text, num_cases, folds):
+    assert DEFAULT_FOLDS == 5
+    assert [str(fold) for fold in parse_folds(text, num_cases)] == folds
+
+
+@pytest.mark.parametrize("text", ["all/1", "all/0", "all/", "all/x", "all/-2", "all 3", "each"])
+def test_folds_of_bagging_refuse(text):
+    with pytest.raises(ConfigError, match=r"fold: .*\n.*all or all/N trains a network a fold"):
+        parse_folds(text, 10)
+
+
+def test_folds_of_bagging_validate_every_case_once():
+    cases = make_cases(11)
+    validated = [
+        name
+        for fold in parse_folds("all/3", len(cases))
+        for name in names(split_cases(cases, fold)[1])
+    ]
+    assert sorted(validated) == names(cases)
 
 
 def write_splits(folder: Path, content: object) -> None:

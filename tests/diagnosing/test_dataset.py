@@ -154,7 +154,7 @@ def test_phantoms_scaled_to_0_to_1(phantoms, tmp_path):
 
 
 def test_phantoms_on_too_coarse_a_grid(phantoms):
-    findings = diagnose_dataset(read_dataset(phantoms), spacing_mm=(150.0, 9.0, 9.0))
+    findings = diagnose_dataset(read_dataset(phantoms), spacing_mm=(9.0, 100.0, 100.0))
     assert {finding.fault for finding in findings} == {"tiny-object-lost"}
 
 
@@ -172,6 +172,6 @@ def test_progress_and_no_readable_case(phantoms):
 
 
 def test_findings_are_json(phantoms):
-    findings = diagnose_dataset(read_dataset(phantoms), spacing_mm=(150.0, 9.0, 9.0))
+    findings = diagnose_dataset(read_dataset(phantoms), spacing_mm=(9.0, 100.0, 100.0))
     text = json.dumps([finding.to_json() for finding in findings])
     assert json.loads(text)[0]["fault"] == "tiny-object-lost"

@@ -61,7 +61,7 @@ def test_ctrl_c_leaves_a_usable_run(processes, blobs):
     wait_for(process, (run / "tensorboard").is_dir, 120)
     time.sleep(3.0)
     process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=180)
     assert process.returncode == 0, errors
     assert "ending after this batch" in errors
     assert "interrupted after" in out
@@ -73,7 +73,7 @@ def test_ctrl_c_leaves_a_usable_run(processes, blobs):
     assert sum(p.numel() for p in read_network(read_run(run)).parameters()) > 1000
     scan = blobs / "imagesTr" / "blob_0.nii.gz"
     predict = volunet("predict", run, scan, "-o", folder / "predictions", "--engine", "torch")
-    out, errors = predict.communicate(timeout=60)
+    out, errors = predict.communicate(timeout=180)
     assert predict.returncode == 0, errors
     assert [path.name for path in (folder / "predictions").iterdir()] == ["blob_0.nii.gz"]
 
@@ -95,7 +95,7 @@ def test_killed_training_goes_on(processes, blobs):
     # A budget that ends while the command starts again or soon after: what was spent counts.
     minutes = (before + 15) / 60
     resumed = volunet("train", blobs, "-o", run, "--resume", "--minutes", f"{minutes:.4f}")
-    out, errors = resumed.communicate(timeout=120)
+    out, errors = resumed.communicate(timeout=180)
     assert resumed.returncode == 0, errors
     assert f"{run}: done," in out.replace("\n", "")
     after = read_checkpoint(run / "last.ckpt")

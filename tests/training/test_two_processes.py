@@ -30,6 +30,7 @@ def fast():
     now = time.monotonic()
     return now + 0.4 * int(os.environ["RANK"]) * (now - begun)
 
+fit_module.validation_interval_s = lambda budget_s: 0.5
 for name in ("Budget", "ValidateInTime"):
     setattr(fit_module, name, functools.partial(getattr(fit_module, name), clock=fast))
 asked, original_item, original_fit = [], TrainingPatches.__getitem__, pl.Trainer.fit

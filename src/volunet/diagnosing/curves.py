@@ -126,8 +126,8 @@ def stopped_too_early(record: Record) -> Answer:
     return Finding(
         "stopped-too-early",
         f"step {record.steps}",
-        f"{gained}the loss fell by {fallen:.0%} from the last but one fifth of its {record.steps} "
-        "steps to the last; a fit that had enough stands still at its end.",
+        f"{gained}the loss changed by {-fallen:+.0%} from the last but one fifth of its "
+        f"{record.steps} steps to the last; a fit that had enough stands still at its end.",
         "The budget is short for this network"
         + (
             f": {FEWEST_STEPS} steps are the fewest that teach one."
