@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,16 +11,46 @@ import pytest
 from pydantic import ValidationError
 
 from volunet.errors import ConfigError
-from volunet.plan import PLAN_VERSION, NetworkPlan, Normalisation, Plan, read_plan
+from volunet.plan import (
+    PLAN_VERSION,
+    NetworkPlan,
+    Normalisation,
+    Plan,
+    Regularisation,
+    read_plan,
+)
 
 MakePlan = Callable[..., Plan]
 
 
 def test_a_plan_survives_its_json(tiny_plan: MakePlan) -> None:
     plan = tiny_plan(
-        channels=2, kernels=((1, 3, 3),) * 3, strides=((1, 2, 2), (2, 2, 2)), alignment="crop"
+        channels=2,
+        kernels=((1, 3, 3),) * 3,
+        strides=((1, 2, 2), (2, 2, 2)),
+        alignment="crop",
+        dropout=(0.0, 0.1, 0.25),
+        regularisation=Regularisation(l1=1e-5, l2=0.0, augmentation="strong", patience=3),
+        members=5,
     )
-    assert read_plan(plan.model_dump_json(), "here") == plan
+    found = read_plan(plan.model_dump_json(), "here")
+    assert found == plan
+    assert found.network is not None
+    assert (found.network.dropout, found.members) == ((0.0, 0.1, 0.25), 5)
+    assert found.regularisation.patience == 3
+
+
+def test_what_a_plan_does_not_say(tiny_plan: MakePlan) -> None:
+    """A plan of before there were measures against overfitting is read as what it was."""
+    content = tiny_plan().model_dump(mode="json")
+    del content["regularisation"], content["members"], content["network"]["dropout"]
+    plan = read_plan(json.dumps(content), "here")
+    assert plan.members == 1
+    assert plan.network is not None
+    assert plan.network.dropout == 0.0
+    assert plan.regularisation == Regularisation(
+        l1=0.0, l2=0.01, augmentation="moderate", patience=0
+    )
 
 
 @pytest.mark.parametrize("version", [PLAN_VERSION - 1, PLAN_VERSION + 1])
@@ -43,6 +74,12 @@ def test_another_version_is_refused_whatever_else_is_in_it(version: int) -> None
         ({"batch_size": 0}, "batch_size: Input should be greater than or equal to 1"),
         ({"channels": []}, "channels: Tuple should have at least 1 item"),
         ({"network": {"in_channels": 1}}, "network.out_channels: Field required"),
+        ({"members": 0}, "members: Input should be greater than or equal to 1"),
+        ({"regularisation": {"l3": 1}}, "regularisation.l3: Extra inputs are not permitted"),
+        (
+            {"regularisation": {"augmentation": "wild"}},
+            "regularisation.augmentation: Input should be 'none', 'light', 'moderate' or 'strong'",
+        ),
         (
             {"normalisation": [{}, {}]},
             "the text: Value error, 1 channels but 2 normalisations",
@@ -56,7 +93,7 @@ def test_another_version_is_refused_whatever_else_is_in_it(version: int) -> None
             "the text: Value error, 3 classes, 3 label values and 1 colours",
         ),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_a_plan_that_does_not_fit_is_refused_with_the_place(
     tiny_plan: MakePlan, change: dict[str, Any], message: str
@@ -85,6 +122,26 @@ def test_clipping_bounds_must_be_in_order() -> None:
     assert Normalisation(kind="zscore", low=3, high=3).std == 1.0
     with pytest.raises(ValidationError, match="greater than 0"):
         Normalisation(std=0)
+
+
+@pytest.mark.parametrize("name", ["l1", "l2"])
+@pytest.mark.parametrize("value", [-1e-9, math.inf, math.nan])
+def test_penalties_are_finite_and_not_negative(name: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Regularisation.model_validate({name: value})
+
+
+def test_patience_is_a_number_of_validations() -> None:
+    with pytest.raises(ValidationError, match="patience"):
+        Regularisation(patience=-1)
+    with pytest.raises(ValidationError, match="patience"):
+        Regularisation.model_validate({"patience": 2.5})
+
+
+@pytest.mark.parametrize("dropout", [1.0, -0.1, math.nan, (0.1, 1.0), (-0.1, 0.0)], ids=str)
+def test_dropout_is_a_probability_below_1(dropout: float | tuple[float, ...]) -> None:
+    with pytest.raises(ValidationError, match="dropout"):
+        NetworkPlan(in_channels=1, out_channels=2, dropout=dropout)
 
 
 def test_a_network_plan_says_whether_its_answer_is_probabilities() -> None:

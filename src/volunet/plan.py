@@ -113,8 +113,8 @@ class Regularisation(_Frozen):
 
     Attributes:
         l1: Weight of the sum of the absolute weights in the loss; norms and biases are left out.
-        l2: The optimizer's weight decay (decoupled in AdamW: a step takes learning rate · l2 of each
-            weight away); norms and biases are left out.
+        l2: The optimizer's weight decay (decoupled in AdamW: a step takes learning rate · l2 of
+            each weight away); norms and biases are left out.
         augmentation: How much training patches are changed at random; chosen by the number of
             cases where nobody says.
         patience: Validations without a better Dice after which a fit ends; 0: never.

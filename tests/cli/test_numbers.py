@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from volunet.cli.numbers import read_bytes, read_numbers, read_size, read_spacing
+from volunet.cli.numbers import (
+    read_bytes,
+    read_decimals,
+    read_numbers,
+    read_size,
+    read_spacing,
+)
 from volunet.errors import ConfigError
 
 
@@ -20,6 +26,23 @@ def test_numbers(text, numbers):
 def test_other_texts_are_refused(text):
     with pytest.raises(ConfigError, match=r"--features: '.*'\.\nWhole numbers above 0\.\nFor inst"):
         read_numbers("--features", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("0.2", 0.2), ("0,0.1, 1e-3", (0.0, 0.1, 0.001)), (" -1 ", -1.0), ("0", 0.0)],
+)
+def test_decimals(text, numbers):
+    assert read_decimals("--dropout", text) == numbers
+
+
+@pytest.mark.parametrize("text", ["", "0.1,", "a", "0.1;0.2", "0.1x0.2"])
+def test_other_decimals_are_refused(text):
+    with pytest.raises(ConfigError) as caught:
+        read_decimals("--dropout", text)
+    assert str(caught.value) == (
+        f"--dropout: {text!r}.\nNumbers, separated by commas.\nFor instance 0.2 or 0,0.1,0.2."
+    )
 
 
 def test_sizes():

@@ -157,7 +157,7 @@ def test_width_is_of_the_top_level(width, features):
 
 @pytest.mark.parametrize(
     ("share", "patch"),
-    [(1.0, (64, 64, 64)), (0.5, (48, 48, 48)), (0.25, (32, 48, 40)), (0.125, (32, 32, 32))],
+    [(1.0, (64, 64, 64)), (0.5, (48, 48, 56)), (0.25, (40, 40, 40)), (0.125, (32, 32, 32))],
 )
 def test_a_share_of_the_largest_patch(share, patch):
     plan = plan_from_fingerprint(

@@ -24,27 +24,29 @@ def of_layers(looks, record, **keys):
 
 
 @pytest.mark.parametrize(
-    ("rate", "thrown", "certainty"),
+    ("rate", "keys", "certainty"),
     [
-        (3.0, True, "high"),
-        (1.0, True, "medium"),
-        (3.0, False, "low"),
-        (0.3, True, None),
+        (3.0, {"moved": 0.97}, "high"),
+        (1.0, {"moved": 0.97}, "medium"),
+        (3.0, {}, "low"),
+        (0.3, {"moved": 0.97}, None),
+        (0.3, THROWN, "medium"),
     ],
 )
-def test_beyond_the_limit(make_record, looks, healthy_probes, rate, thrown, certainty):
+def test_beyond_the_limit(make_record, looks, healthy_probes, rate, keys, certainty):
     """The range test is thrown off at 1."""
-    layers = of_layers(looks, make_record(), **THROWN) if thrown else None
+    layers = of_layers(looks, make_record(), **keys)
     finding = learning_rate_too_high(
         make_record(layers=layers, probed=healthy_probes, learning_rate=rate)
     )
     assert (finding and finding.certainty) == certainty
     if finding:
-        assert finding.evidence.startswith(
-            f"a range test throws a fresh network off at 1 and works best at 0.1; the fit went up "
-            f"to {rate:g}"
+        assert finding.evidence.endswith(
+            "a range test at 1 throws a fresh network off and works best at 0.1; the fit went up "
+            f"to {rate:g}."
         )
-        assert ("weights moved by 97% of theirs between two looks" in finding.evidence) is thrown
+        thrown = "weights moved by 97% of theirs between two looks" in finding.evidence
+        assert thrown is bool(keys)
         assert finding.change.endswith("--learning-rate 0.01")
 
 
@@ -55,24 +57,29 @@ def test_a_network_that_nothing_throws_off(make_record, healthy_probes):
 
 
 @pytest.mark.parametrize(
-    ("losses", "keys", "certainty"),
+    ("losses", "validation", "keys", "certainty"),
     [
-        ([2.0, 9.0, *STILL], THROWN, "high"),
-        (STILL, THROWN, "medium"),
-        (STILL, {"moved": 0.97}, None),
+        ([2.0, 9.0, *STILL], [1.0], THROWN, "high"),
+        (STILL, [870.0, 1.0], THROWN, "high"),
+        (STILL, [1.0], THROWN, "medium"),
+        ([2.0, 9.0, *STILL], [50.0], {}, "medium"),
+        (STILL, [9.0, 1.0], {"moved": 0.97}, None),
     ],
-    ids=["three", "two", "one"],
+    ids=["rising", "validation", "weights", "losses", "one"],
 )
-def test_witnesses_alone(make_record, looks, losses, keys, certainty):
+def test_witnesses_alone(make_record, looks, losses, validation, keys, certainty):
     record = make_record(
-        metrics={"train_loss": losses}, layers=of_layers(looks, make_record(), **keys),
+        metrics={"train_loss": losses, "val_loss": validation},
+        layers=of_layers(looks, make_record(), **keys),
         learning_rate=3.0,
-    )  # fmt: skip
+    )
     finding = learning_rate_too_high(record)
     assert (finding and finding.certainty) == certainty
     if finding:
-        assert "they grew to 30 times their first norm" in finding.evidence
-        assert ("the training loss went up from 2 to 9" in finding.evidence) is (9.0 in losses)
+        said = finding.evidence
+        assert ("they grew to 30 times their first norm" in said) is bool(keys)
+        assert ("the training loss went up from 2 to 9" in said) is (9.0 in losses)
+        assert (f"the validation loss was {validation[0]:g}, the" in said) is (validation[0] > 10)
         assert finding.change.endswith("--learning-rate 0.3")
 
 

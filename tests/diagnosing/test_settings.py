@@ -67,6 +67,14 @@ def test_decay(make_record, looks, l2, growth, certainty):
         assert finding.change == "volunet train scans -o NEW --minutes 2 --l2 0.01"
 
 
+def test_momentum_repeats_the_decay(make_record):
+    """0.01 · 0.01 · 100 are 1 % a step; nnU-Net's 3e-5 are usual."""
+    finding = weight_decay_too_strong(make_record(optimizer="sgd"))
+    assert "up to 1.00% of each weight" in finding.evidence
+    assert finding.change.endswith("--optimizer sgd --l2 3e-05")
+    assert weight_decay_too_strong(make_record(optimizer="sgd", l2=3e-5)) is None
+
+
 def test_decay_without_layers(make_record):
     record = make_record(l2=1.0)
     record.layers.clear()

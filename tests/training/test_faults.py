@@ -8,6 +8,7 @@ import logging
 import math
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from datetime import timedelta
@@ -144,8 +145,8 @@ def test_a_worker_that_is_killed(blobs, tmp_path, each_step):
         volunet.train(blobs, run, epochs=200, progress=progress, **TINY | {"workers": 1})
     error = raised.value
     assert error.where == "a process that prepares patches"
-    assert "DataLoader worker (pid" in error.found
-    assert "killed by signal: Killed" in error.found
+    # PyTorch knows the signal only where it was told of the death before it missed the batch.
+    assert re.search(r"DataLoader worker \(pid.*(killed by signal|exited unexpectedly)", error.found)
     assert "--resume --workers 0" in error.do
     # The run goes on from its last step.
     steps = read_checkpoint(run / "last.ckpt")["global_step"]

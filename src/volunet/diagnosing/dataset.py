@@ -47,8 +47,8 @@ LABEL_CHECKS: Final[tuple[Check, ...]] = (
     find_swapped,
     find_intensity_outliers,
     find_volume_outliers,
-    find_noise,
     find_place_outliers,
+    find_noise,
 )
 """The scans, then the labels; the most specific first. A case that one of them explains, with more
 than a hint, is kept from those behind it: a flipped label is an outlier in place too, and would

@@ -52,7 +52,8 @@ class Diagnosis:
     @property
     def passed(self) -> tuple[str, ...]:
         """Names of the faults that were looked for and not seen."""
-        seen = {one.fault for one in (*self.findings, *self.consequences)}
+        seen = {finding.fault for finding in self.findings}
+        seen |= {consequence.fault for consequence in self.consequences}
         return tuple(fault for fault in self.checked if fault not in seen)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Final
@@ -11,6 +12,7 @@ from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.record import LayerLook, Record
 from volunet.training.budget import WARM_UP_STEPS
+from volunet.training.run_folder import LAYERS_FILE
 
 FEWEST_ROWS: Final = 3
 """Rows with a finite loss that a judgement of it takes."""
@@ -37,6 +39,13 @@ THROWN: Final = 0.8
 """What weights moved from a look to the next, as a share of theirs, beyond which they were thrown
 about: nothing is left of what they were. Usual is 0.1 to 0.4."""
 
+RISEN: Final = 1.5
+"""A training loss that was so many times its first was thrown up."""
+
+FAR_OFF: Final = 5.0
+"""A validation loss of so many times the highest training loss is of averages, those of batch norm
+and of the weights, over networks that have nothing in common."""
+
 EXPLODED: Final = 10.0
 """Growth of a weight's norm over a fit; usual is 1 to 2."""
 
@@ -44,33 +53,30 @@ EXPLODED: Final = 10.0
 def learning_rate_too_high(record: Record) -> Answer:
     """A rate that throws the network off."""
     rates = record.probed.rates
+    if rates is None and not record.layers:
+        return LeftOut(f"range test: {record.probed.reason}; and no {LAYERS_FILE}")
     used = record.run.config.highest_learning_rate
-    witnesses = [*_thrown_weights(record), *_risen_loss(record)]
-    sure = False
-    if rates is None:
-        if not record.layers:
-            return LeftOut(f"range test: {record.probed.reason}; and no layers.csv")
-        if len(witnesses) < 2:
-            return None
-        sure = len(witnesses) > 2
-    elif rates.limit is None or used < rates.limit:
+    limit = math.inf if rates is None or rates.limit is None else rates.limit
+    evidence = [*_thrown_weights(record), *_risen_losses(record)]
+    witnesses = len(evidence)
+    if used < limit and witnesses < 2:
         return None
-    evidence = list(witnesses)
-    advised = used / 10
-    if rates is not None and rates.limit is not None:
-        evidence.insert(
-            0,
-            f"a range test throws a fresh network off at {rates.limit:.1g} and works best at "
-            f"{rates.best:.1g}; the fit went up to {used:g}",
+    if rates is not None:
+        thrown = "does not throw" if limit == math.inf else f"at {limit:.1g} throws"
+        evidence.append(
+            f"a range test {thrown} a fresh network off and works best at {rates.best:.1g}; the "
+            f"fit went up to {used:g}"
         )
-        sure = bool(witnesses) and used >= FAR_BEYOND * rates.limit
-        advised = rates.advice
+    sure = witnesses > 2 or (witnesses > 0 and used >= FAR_BEYOND * limit)
     return Finding(
         "learning-rate-too-high",
         f"--learning-rate {used:g}",
         "; ".join(evidence) + ".",
         "Steps overshoot: they throw away what was learnt.",
-        train_again(record.run, learning_rate=advised),
+        train_again(
+            record.run,
+            learning_rate=used / 10 if rates is None else min(used / 3, rates.advice),
+        ),
         "high" if sure else "medium" if witnesses else "low",
     )
 
@@ -92,7 +98,7 @@ def learning_rate_too_low(record: Record) -> Answer:
         evidence.append(f"the layers' weights moved by {moved:.2%} of theirs in all (usual: 100 %)")
     if rates is None:
         if moved is None:
-            return LeftOut(f"range test: {record.probed.reason}; and no layers.csv")
+            return LeftOut(f"range test: {record.probed.reason}; and no {LAYERS_FILE}")
     elif used * FAR_BELOW > rates.best or rates.fall < 2 * HARDLY_FELL:
         return None
     else:
@@ -149,11 +155,20 @@ def _thrown_weights(record: Record) -> list[str]:
     return words
 
 
-def _risen_loss(record: Record) -> list[str]:
+def _risen_losses(record: Record) -> list[str]:
     losses = record.values("train_loss")
-    if len(losses) < FEWEST_ROWS or max(losses) < 1.5 * losses[0]:
+    if len(losses) < FEWEST_ROWS:
         return []
-    return [f"the training loss went up from {losses[0]:.3g} to {max(losses):.3g}"]
+    words = []
+    if max(losses) > RISEN * losses[0]:
+        words.append(f"the training loss went up from {losses[0]:.3g} to {max(losses):.3g}")
+    highest = max(record.values("val_loss"), default=0.0)
+    if highest > FAR_OFF * max(losses):
+        words.append(
+            f"the validation loss was {highest:.3g}, the training loss never above "
+            f"{max(losses):.3g}"
+        )
+    return words
 
 
 def _peak(looks: Sequence[LayerLook]) -> float:

@@ -13,12 +13,15 @@ from volunet.diagnosing.check import Answer, Check, LeftOut
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.record import Record
-from volunet.plan import LossName, OutputActivation, Regularisation
+from volunet.plan import LossName, OutputActivation
 from volunet.training.run_folder import LAYERS_FILE, WEIGHTS_FILE
 
 STRONG_DECAY: Final = 1e-3
-"""Share of each weight that a step takes away at the highest rate; by default 3e-5. From here on
-weights halve within 700 steps."""
+"""Share of each weight that a step takes away at the highest rate: from here on weights halve in
+700 steps."""
+
+USUAL_DECAY: Final = 3e-5
+"""The same by default, and in nnU-Net: learning rate 0.01, momentum 0.99, decay 3e-5."""
 
 SHRUNK: Final = 0.5
 """What is left of the weights' norm where the decay has surely won."""
@@ -79,14 +82,18 @@ def loss_does_not_fit(record: Record) -> Answer:
 def weight_decay_too_strong(record: Record) -> Answer:
     """Weights that L2 or L1 pulls down faster than the loss builds them up."""
     regularisation = record.run.plan.regularisation
-    a_step = regularisation.l2 * record.run.config.highest_learning_rate
-    if record.run.config.optimizer == "sgd":
-        a_step *= 100  # Nesterov's momentum of 0.99 repeats each pull a hundred times
+    a_step = regularisation.l2 * _rate(record)
     if a_step >= STRONG_DECAY:
         return _decay(record, a_step)
     if not regularisation.l1:
         return None
     return _penalty(record)
+
+
+def _rate(record: Record) -> float:
+    """The highest rate at which a step decays: momentum of 0.99 repeats each pull 100 times."""
+    repeated = 100 if record.run.config.optimizer == "sgd" else 1
+    return repeated * record.run.config.highest_learning_rate
 
 
 def _decay(record: Record, a_step: float) -> Answer:
@@ -104,12 +111,12 @@ def _decay(record: Record, a_step: float) -> Answer:
         "weight-decay-too-strong",
         f"--l2 {record.run.plan.regularisation.l2:g}",
         f"a step takes up to {a_step:.2%} of each weight away and all {record.steps} steps about "
-        f"{taken:.0%}; by default a step takes 0.003 %. The convolutions' weights ended at "
+        f"{taken:.0%}; usual is {USUAL_DECAY:.3%} a step. The convolutions' weights ended at "
         f"{typical:.2f} of their first norm (median; {sum(factor < 1 for factor in grown)} of "
         f"{len(grown)} shrank), in a healthy fit at 1.1 to 2.",
         "The decay pulls weights down faster than the loss builds them up, so that the network "
         "remembers its last steps alone.",
-        train_again(record.run, l2=Regularisation().l2),
+        train_again(record.run, l2=float(f"{USUAL_DECAY / _rate(record):.0e}")),
         "high" if typical < SHRUNK else "medium",
     )
 

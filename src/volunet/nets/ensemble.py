@@ -57,24 +57,24 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Log of the mean probability, or where members answer probabilities, the mean."""
-        answers = [member(x) for member in self.members]
-        if self.gives_probabilities:
-            return _sum(answers) / len(answers)
-        # torch.logsumexp written out: as one operator a streamed pass and reverse know it not.
-        logs = [F.log_softmax(answer, dim=1) for answer in answers]
-        highest = logs[0]
-        for log in logs[1:]:
-            highest = torch.maximum(highest, log)
-        total = _sum([torch.exp(log - highest) for log in logs])
-        return highest + torch.log(total) - math.log(len(logs))
+        # Joined one after another, so that besides the running member one answer is held, not all.
+        total = self._summand(self.members[0], x)
+        for member in self.members[1:]:
+            summand = self._summand(member, x)
+            total = total + summand if self.gives_probabilities else _log_of_sum(total, summand)
+        count = len(self.members)
+        return total / count if self.gives_probabilities else total - math.log(count)
+
+    def _summand(self, member: nn.Module, x: Tensor) -> Tensor:
+        answer: Tensor = member(x)
+        return answer if self.gives_probabilities else F.log_softmax(answer, dim=1)
 
 
 Network = UNet3d | Ensemble
 """What a plan describes: one network, or of several members their ensemble."""
 
 
-def _sum(tensors: Sequence[Tensor]) -> Tensor:
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total + tensor
-    return total
+def _log_of_sum(a: Tensor, b: Tensor) -> Tensor:
+    """log(eᵃ + eᵇ): torch.logaddexp, which the exporter writes such that small ones become −∞."""
+    highest = torch.maximum(a, b)
+    return highest + torch.log(1 + torch.exp(torch.minimum(a, b) - highest))

@@ -16,6 +16,15 @@ def test_a_label_at_another_place(make_study):
     assert "of the scan along H (back to front)" in finding.evidence
 
 
+def test_a_scan_that_was_cropped_otherwise_is_a_hint(make_study):
+    def move(image, label, spacing):
+        return np.roll(image, 9, 1), np.roll(label, 9, 1), spacing
+
+    (finding,) = find_place_outliers(make_study(move))
+    assert finding.certainty == "low"
+    assert "lies well on its image" in finding.cause
+
+
 def test_a_little_off_is_a_hint_and_less_is_nothing(make_study):
     (finding,) = find_place_outliers(make_study(elsewhere(0, 0, 4)))
     assert finding.certainty == "low"

@@ -17,7 +17,11 @@ LEAST_SHARE: Final = 0.1
 HINT_SCORE: Final = 5.0
 
 OUTLIER_SCORE: Final = 7.0
-"""A scan that was cropped otherwise has such scores now and then; it is never a sure fault."""
+"""A scan that was cropped otherwise has such scores too; there the label lies well on its image."""
+
+CONTRAST_SHARE: Final = 0.5
+"""Of the usual contrast at the border (`boundary`): a label that has less is disputed by its own
+image."""
 
 _LEAST_SPREAD: Final = 0.02
 
@@ -40,6 +44,8 @@ def find_place_outliers(study: Study) -> list[Finding]:
             moves[:, index, axis] = np.nan_to_num(values - np.nanmedian(values))
     scores = np.where(np.abs(moves) >= LEAST_SHARE, np.abs(scores), 0.0)
     worst = scores.max(axis=(1, 2))
+    borders = study.boundaries
+    disputed = ~(borders.contrast >= CONTRAST_SHARE * borders.usual) | (not borders.are_trusted)
     findings = []
     for case, score in enumerate(worst.tolist()):
         if score < HINT_SCORE:
@@ -54,10 +60,12 @@ def find_place_outliers(study: Study) -> list[Finding]:
                 evidence=f"The middle of {name} lies at {centres[case, index, axis]:.2f} of the "
                 f"scan along {AXES[axis]}; in the other cases at {usual:.2f} (median). Modified "
                 f"z-score {score:.1f}; healthy cases stay below {HINT_SCORE:g} but for a few.",
-                cause="A scan that was cropped otherwise, or a label at the wrong place.",
+                cause="A label at the wrong place."
+                if disputed[case]
+                else "A scan that was cropped otherwise; the label lies well on its image.",
                 change="Look at the case; mend the label or remove the case: "
                 f"{study.cases[case].name}.",
-                certainty="medium" if score >= OUTLIER_SCORE else "low",
+                certainty="medium" if score >= OUTLIER_SCORE and disputed[case] else "low",
                 cases=(study.cases[case].name,),
             )
         )
