@@ -80,7 +80,14 @@ def test_witnesses_alone(make_record, looks, losses, validation, keys, certainty
         assert ("they grew to 30 times their first norm" in said) is bool(keys)
         assert ("the training loss went up from 2 to 9" in said) is (9.0 in losses)
         assert (f"the validation loss was {validation[0]:g}, the" in said) is (validation[0] > 10)
-        assert finding.change.endswith("--learning-rate 0.3")
+        # The optimizer's own.
+        assert finding.change == "volunet train scans -o NEW --minutes 2"
+
+
+def test_a_rate_below_the_optimizers_own(make_record, looks):
+    layers = of_layers(looks, make_record(), **THROWN)
+    finding = learning_rate_too_high(make_record(layers=layers, learning_rate=1e-3))
+    assert finding.change.endswith("--learning-rate 0.0001")
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,8 @@ def _cut_short(record: Record, spent: float, fallen: float, gained: str) -> Find
     run = record.run
     patience = run.plan.regularisation.patience
     if patience:
-        cause = f"{patience} validations without a better Dice ended it, which is too few."
+        times = "validation" if patience == 1 else "validations"
+        cause = f"{patience} {times} without a better Dice ended it, which is too few."
         change = train_again(run, patience=max(10, 3 * patience))
     else:
         cause = "It was interrupted."

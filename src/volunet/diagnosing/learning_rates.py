@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from volunet.diagnosing.check import Answer, Check, LeftOut
@@ -73,10 +74,7 @@ def learning_rate_too_high(record: Record) -> Answer:
         f"--learning-rate {used:g}",
         "; ".join(evidence) + ".",
         "Steps overshoot: they throw away what was learnt.",
-        train_again(
-            record.run,
-            learning_rate=used / 10 if rates is None else min(used / 3, rates.advice),
-        ),
+        train_again(record.run, learning_rate=_lower(record)),
         "high" if sure else "medium" if witnesses else "low",
     )
 
@@ -121,6 +119,16 @@ CHECKS: Final = (
     Check("learning-rate-too-high", learning_rate_too_high, columns=("train_loss",)),
     Check("learning-rate-too-low", learning_rate_too_low, columns=("train_loss",)),
 )
+
+
+def _lower(record: Record) -> float | None:
+    """A rate below the run's: the range test's, else the optimizer's own, which None stands for."""
+    config = record.run.config
+    used = config.highest_learning_rate
+    if record.probed.rates is not None:
+        return min(used / 3, record.probed.rates.advice)
+    own = replace(config, learning_rate=None).highest_learning_rate
+    return None if own < used else used / 10
 
 
 def _fallen(record: Record) -> float | None:
