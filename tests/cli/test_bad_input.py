@@ -391,8 +391,12 @@ def test_one_bad_scan_of_several(volunet, place):
 @pytest.mark.parametrize(
     ("num_bytes", "words", "file"),
     [
-        # A checkpoint of this network has some 60 kB, its curve 30 kB, its weights 12 kB.
-        (20_000, lambda place: place.resume("--epochs", "3"), r"/run/(last\.ckpt|curve\.png)"),
+        # A checkpoint of this network has some 130 kB, its curve 36 kB, its weights 23 kB.
+        (
+            20_000,
+            lambda place: place.resume("--epochs", "3"),
+            r"/run/(last\.ckpt|curve\.png|weights\.safetensors)",
+        ),
         (4_000, lambda place: place.train(), r"/new/cache/blob_\d\.image\.npy"),
         (60, lambda place: place.predict(place.image), r"/predictions/blob_1\.nii\.gz"),
         (

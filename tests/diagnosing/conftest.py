@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from volunet.diagnosing.probes.case_dice import CaseDice
 from volunet.diagnosing.probes.learning_rate import RangeTest
 from volunet.diagnosing.probes.one_batch import OneBatch
 from volunet.diagnosing.probes.probed import Probed
@@ -166,4 +167,5 @@ def healthy_probes() -> Probed:
         OneBatch(20, 2.0, 1.1, finished=True),
         RangeTest([10.0**power for power in range(-6, 1)], losses),
         NoiseScale(0.5, 0.1, 1.0, 0.1, 0.5, 12, 12, 5.0),
+        CaseDice([0.8, 0.82, 0.84, 0.86], [0.78, 0.8, 0.82, 0.84]),
     )

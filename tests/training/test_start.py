@@ -84,21 +84,6 @@ def timed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "left"),
-    [
-        ({}, True),
-        ({"preset": "auto", "features": None, "patch_size": None, "dropout": 0.5}, True),
-        ({"features": (4, 8)}, False),
-        ({"patch_size": (8, 8, 8)}, False),
-        ({"preset": "notes"}, False),
-    ],
-    ids=["nothing", "others", "features", "patch", "preset"],
-)
-def test_what_leaves_the_network_to_be_measured(wishes, left):
-    assert Wishes(plan=wishes).leave_network is left
-
-
-@pytest.mark.parametrize(
     ("count", "fold", "said"),
     [
         (1, "none", "Some: one case, which trains; nothing validates."),

@@ -190,7 +190,7 @@ def _gain(record: Record) -> float | None:
 
 
 def _not_finite(record: Record, name: str, step: int) -> Finding:
-    cases = not_finite(find_cases(record.run))
+    cases = not_finite(find_cases(record.run, record.run.training))
     found = (
         f" The prepared images of {', '.join(cases[:5])} hold values that are not finite."
         if cases

@@ -14,10 +14,13 @@ from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.record import Record
 
 CASE_DEVIATION: Final = 0.1
-"""Standard deviation of the Dice from case to case, as it is taken to be; organs have less."""
+"""Standard deviation of the Dice from case to case where none was measured; organs have less."""
 
 SMALLEST_GAP: Final = 0.05
 """Gap between training and validation Dice that is worth a word, however many cases there are."""
+
+WIDE_GAP: Final = 0.15
+"""A gap that fits which are well do not have, if it is far beyond chance too."""
 
 FEW_VALIDATED: Final = 5
 """Validation cases below which one odd case decides."""
@@ -40,7 +43,9 @@ def overfitting(record: Record) -> Answer:
     run = record.run
     num_training = min(run.config.validation_cases, len(run.training))
     num_validation = validated_cases(record)
-    chance = 2 * CASE_DEVIATION * math.sqrt(1 / max(1, num_training) + 1 / max(1, num_validation))
+    measured = record.probed.case_dice and record.probed.case_dice.deviation()
+    deviation = measured or CASE_DEVIATION
+    chance = 2 * deviation * math.sqrt(1 / max(1, num_training) + 1 / max(1, num_validation))
     least = max(SMALLEST_GAP, chance)
     if gap < least:
         return None
@@ -52,11 +57,12 @@ def overfitting(record: Record) -> Answer:
         "training and validation Dice",
         f"Dice {training[steps[-1]]:.2f} on {num_training} training cases and "
         f"{validation[steps[-1]]:.2f} on {num_validation} validation cases, a gap of {gap:.2f} "
-        f"over the last validations ({gaps[0]:+.2f} in the first){rising}; {least:.2f} may be "
-        "chance with so many cases.",
+        f"over the last validations ({gaps[0]:+.2f} in the first){rising}; with so many cases up to "
+        f"{chance:.2f} may be chance, as the Dice's deviation from case to case is "
+        f"{deviation:.2f}{'' if measured else ' or less'}.",
         _cause(record),
         train_again(run, **_measures(record)),
-        "high" if gap > 2 * least or (rises and gap > 1.5 * least) else "medium",
+        "high" if gap > 2 * chance and (gap > WIDE_GAP or rises) else "medium",
     )
 
 

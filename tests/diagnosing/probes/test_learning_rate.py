@@ -39,7 +39,7 @@ def test_advice_is_a_round_number():
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_network_that_learns(blob_probe, optimizer):
     run = blob_probe(optimizer=optimizer)
-    material = prepare_material(run, find_cases(run), 9.0)
+    material = prepare_material(run, find_cases(run, run.training), 9.0)
     test = measure_rates(material)
     assert test.rates[0] == 1e-5
     assert test.rates[-1] <= 10.0
@@ -53,5 +53,5 @@ def test_a_network_that_learns(blob_probe, optimizer):
 
 def test_time_that_is_over(blob_probe, ticks):
     run = blob_probe()
-    material = prepare_material(run, find_cases(run), 9.0)
+    material = prepare_material(run, find_cases(run, run.training), 9.0)
     assert measure_rates(material, 10.0, ticks(1.0)) is None

@@ -17,6 +17,10 @@ from volunet.diagnosing.probes.material import (
 )
 
 
+def material_of(run):
+    return prepare_material(run, find_cases(run, run.training), 9.0)
+
+
 def test_smaller_sizes(tiny_plan):
     # Three levels of halves: a stride of 4.
     plan = tiny_plan(patch_size=(32, 16, 9), features=(4, 8, 16))
@@ -34,7 +38,7 @@ def test_the_patch_follows_the_time(blob_probe, ticks, longest_s, size):
     """A step of the smallest patch, 4×4×4, takes one tick."""
     run = blob_probe()
     assert smaller_sizes(run.plan) == [(8, 9, 10), (8, 9, 4), (8, 4, 4), (4, 4, 4)]
-    material = prepare_material(run, find_cases(run), longest_s, ticks(1.0))
+    material = prepare_material(run, find_cases(run, run.training), longest_s, ticks(1.0))
     assert (material and material.run.plan.patch_size) == size
     if material:
         assert material.step_s == np.prod(size) / 64
@@ -43,7 +47,7 @@ def test_the_patch_follows_the_time(blob_probe, ticks, longest_s, size):
 
 def test_patches_hold_foreground_and_stay(blob_probe):
     run = blob_probe(batch_size=16)
-    first, second = (prepare_material(run, find_cases(run), 9.0) for _ in range(2))
+    first, second = (prepare_material(run, find_cases(run, run.training), 9.0) for _ in range(2))
     assert first.run.plan.batch_size == 4
     for mine, again in zip(first.batches, second.batches, strict=True):
         assert (mine["label"].amax(dim=(1, 2, 3, 4)) == 1).all()
@@ -51,7 +55,7 @@ def test_patches_hold_foreground_and_stay(blob_probe):
 
 
 def test_a_fresh_network_leaves_the_random_state(blob_probe):
-    material = prepare_material(blob_probe(), find_cases(blob_probe()), 9.0)
+    material = material_of(blob_probe())
     state = torch.random.get_rng_state()
     weights = [material.module().network.head.weight for _ in range(2)]
     assert torch.equal(*weights)
@@ -60,7 +64,7 @@ def test_a_fresh_network_leaves_the_random_state(blob_probe):
 
 @pytest.mark.parametrize("scale", [1.0, 1e4], ids=["small", "clipped"])
 def test_a_step_clips_as_the_fit_does(blob_probe, scale):
-    material = prepare_material(blob_probe(), find_cases(blob_probe()), 9.0)
+    material = material_of(blob_probe())
     module = material.module()
     with torch.no_grad():
         module.network.head.weight *= scale
@@ -77,17 +81,22 @@ def test_a_step_clips_as_the_fit_does(blob_probe, scale):
 def test_cases_of_a_member_lie_beside_it(blob_probe):
     run = blob_probe()
     member = dataclasses.replace(run, folder=run.folder / "fold_1")
-    assert [case.name for case in find_cases(member)] == ["blob_0", "blob_1", "blob_2"]
+    assert [case.name for case in find_cases(member, member.training)] == [
+        "blob_0",
+        "blob_1",
+        "blob_2",
+    ]
     (run.folder / "cache" / "blob_1.label.npy").unlink()
-    assert [case.name for case in find_cases(member)] == ["blob_0", "blob_2"]
-    assert find_cases(dataclasses.replace(run, folder=run.folder / "other" / "fold_1")) == []
+    assert [case.name for case in find_cases(member, member.training)] == ["blob_0", "blob_2"]
+    elsewhere = dataclasses.replace(run, folder=run.folder / "other" / "fold_1")
+    assert find_cases(elsewhere, run.training) == []
 
 
 def test_not_finite(blob_probe):
     run = blob_probe()
-    assert not_finite(find_cases(run)) == []
+    assert not_finite(find_cases(run, run.training)) == []
     file = run.folder / "cache" / "blob_2.image.npy"
     image = np.load(file)
     image[0, 3, 3, 3] = np.nan
     np.save(file, image)
-    assert not_finite(find_cases(run)) == ["blob_2"]
+    assert not_finite(find_cases(run, run.training)) == ["blob_2"]

@@ -10,7 +10,7 @@ from volunet.diagnosing.probes.noise import STEPS, measure_noise
 
 def test_it_is_measured(blob_probe):
     run = blob_probe()
-    material = prepare_material(run, find_cases(run), 9.0)
+    material = prepare_material(run, find_cases(run, run.training), 9.0)
     noise = measure_noise(material)
     assert (noise.pairs, noise.steps_before) == (STEPS - STEPS // 2, STEPS // 2)
     assert noise.trace > 0
@@ -19,5 +19,5 @@ def test_it_is_measured(blob_probe):
 
 def test_time_that_is_over(blob_probe, ticks):
     run = blob_probe()
-    material = prepare_material(run, find_cases(run), 9.0)
+    material = prepare_material(run, find_cases(run, run.training), 9.0)
     assert measure_noise(material, 3.0, ticks(1.0)) is None

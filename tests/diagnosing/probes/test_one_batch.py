@@ -16,7 +16,7 @@ from volunet.training.losses import SegmentationLoss
 def material(blob_probe):
     def make(**keys):
         run = blob_probe(**keys)
-        return prepare_material(run, find_cases(run), 9.0)
+        return prepare_material(run, find_cases(run, run.training), 9.0)
 
     return make
 

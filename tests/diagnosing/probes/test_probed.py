@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 
 from volunet.diagnosing.probes.probed import Probed, run_probes
+from volunet.training.run_folder import read_run
 
 
 def test_all_of_them(blob_probe):
@@ -18,8 +19,9 @@ def test_all_of_them(blob_probe):
     assert probed.one_batch.learns
     assert probed.rates.fall > 0.2
     assert probed.noise.pairs == 12
+    assert probed.case_dice is None
     assert probed.voxel_share == 1.0
-    assert told == [("probe", done, 3) for done in range(4)]
+    assert told == [("probe", done, 4) for done in range(5)]
 
 
 def test_no_time(blob_probe, ticks):
@@ -36,6 +38,14 @@ def test_time_for_some(blob_probe):
     assert probed.one_batch.learns
     assert (probed.rates, probed.noise) == (None, None)
     assert probed.reason == "the 30 s of the probes were over"
+
+
+def test_cases_of_a_network_that_was_trained(blob_run):
+    probed = run_probes(read_run(blob_run), 60.0)
+    dice = probed.case_dice
+    assert (len(dice.training), len(dice.validation)) == (3, 1)
+    assert all(0 <= score <= 1 for score in (*dice.training, *dice.validation))
+    assert dice.deviation() is None
 
 
 def test_no_cases(blob_probe):

@@ -82,10 +82,15 @@ def make_step(
     return float(loss.detach())
 
 
-def find_cases(run: Run) -> list[PreparedCase]:
-    """The training cases that are prepared; of a member of a bagging run, those of the run."""
+def find_cases(run: Run, names: Sequence[str]) -> list[PreparedCase]:
+    """Cases that are prepared; of a member of a bagging run, those of the run.
+
+    Args:
+        run: The run.
+        names: Names of the cases that are wanted, such as `Run.training`.
+    """
     for folder in (run.folder / CACHE_FOLDER, run.folder.parent / CACHE_FOLDER):
-        cases = [PreparedCase(name, folder) for name in run.training]
+        cases = [PreparedCase(name, folder) for name in names]
         found = [case for case in cases if case.is_whole]
         if found:
             return found

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from volunet.diagnosing.probes.case_dice import CaseDice, measure_case_dice
 from volunet.diagnosing.probes.learning_rate import STEPS as RATE_STEPS
 from volunet.diagnosing.probes.learning_rate import RangeTest, measure_rates
 from volunet.diagnosing.probes.material import Clock, find_cases, prepare_material
@@ -16,13 +17,13 @@ from volunet.diagnosing.probes.one_batch import STEPS as ONE_BATCH_STEPS
 from volunet.diagnosing.probes.one_batch import OneBatch, overfit_one_batch
 from volunet.errors import DatasetError
 from volunet.training.noise_scale import NoiseScale
-from volunet.training.run_folder import CACHE_FOLDER, Run
+from volunet.training.run_folder import CACHE_FOLDER, WEIGHTS_FILE, Run, read_network
 
 SECONDS: Final = 20.0
 """For all probes together, where nobody says."""
 
-_NOISE_SHARE: Final = 0.3
-"""Of the seconds, for the noise scale; the other probes have a fixed number of steps."""
+_FIXED_SHARE: Final = 0.6
+"""Of the seconds, for the probes that have a fixed number of steps."""
 
 _MOST_CASES: Final = 64
 """Cases that are searched for foreground."""
@@ -39,6 +40,7 @@ class Probed:
         one_batch: Whether a batch can be learnt by heart.
         rates: Which learning rates teach.
         noise: How many patches a step can use.
+        case_dice: Dice of the trained network, case by case.
         reason: Why what is None is None.
         voxel_share: Voxels of a probe's patch, as a share of the run's. The noise of a patch's
             gradient falls as its voxels grow, at the most in proportion.
@@ -47,6 +49,7 @@ class Probed:
     one_batch: OneBatch | None = None
     rates: RangeTest | None = None
     noise: NoiseScale | None = None
+    case_dice: CaseDice | None = None
     reason: str = "the probes were not run"
     voxel_share: float = 1.0
 
@@ -66,19 +69,19 @@ def run_probes(
         clock: Seconds that only grow.
 
     Raises:
-        ConfigError: The plan names no network.
+        ConfigError: The plan names no network, or the weights are damaged.
     """
     end = clock() + seconds
 
     def tell(done: int) -> None:
         if counted:
-            counted("probe", done, 3)
+            counted("probe", done, 4)
 
     try:
-        cases = [case for case in find_cases(run)[:_MOST_CASES] if len(case.voxels())]
+        cases = [case for case in find_cases(run, run.training)[:_MOST_CASES] if len(case.voxels())]
         if not cases:
             return Probed(reason=f"no prepared case with foreground in {CACHE_FOLDER}/")
-        fixed_s = (1 - _NOISE_SHARE) * seconds
+        fixed_s = _FIXED_SHARE * seconds
         material = prepare_material(run, cases, fixed_s / (ONE_BATCH_STEPS + RATE_STEPS), clock)
         if material is None:
             return Probed(reason=f"the smallest step takes too long for {seconds:g} s of probes")
@@ -87,9 +90,22 @@ def run_probes(
         tell(1)
         rates = measure_rates(material, end - clock(), clock)
         tell(2)
-        noise = measure_noise(material, end - clock(), clock)
+        case_dice = _of_cases(run, end - clock(), clock)
         tell(3)
+        noise = measure_noise(material, end - clock(), clock)
+        tell(4)
     except DatasetError as error:
         return Probed(reason=error.found)
     share = math.prod(material.run.plan.patch_size) / math.prod(run.plan.patch_size)
-    return Probed(one_batch, rates, noise, f"the {seconds:g} s of the probes were over", share)
+    return Probed(
+        one_batch, rates, noise, case_dice, f"the {seconds:g} s of the probes were over", share
+    )
+
+
+def _of_cases(run: Run, seconds: float, clock: Clock) -> CaseDice | None:
+    """Dice case by case; None where there are no weights or nothing validates."""
+    validation = find_cases(run, run.validation)
+    if not validation or not (run.folder / WEIGHTS_FILE).is_file():
+        return None
+    training = find_cases(run, run.training)
+    return measure_case_dice(run, read_network(run), training, validation, seconds, clock)

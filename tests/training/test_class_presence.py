@@ -1,0 +1,78 @@
+"""Classes that no case shows are said, and validation without any foreground is none."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from volunet.datasets.cache import PreparedCase, sample_voxels
+from volunet.training.class_presence import absent_classes, can_validate
+
+CLASSES = ("background", "a", "b", "c")
+
+
+@pytest.fixture
+def cases(tmp_path):
+    """Make cases that show these classes each; no other array of theirs is there to be read."""
+
+    def make(*shown):
+        made = []
+        for number, classes in enumerate(shown):
+            label = np.zeros((2, 2, 4), np.uint8)
+            label[0, 0, : len(classes)] = classes
+            name = f"case_{len(list(tmp_path.iterdir()))}_{number}"
+            np.save(tmp_path / f"{name}.voxels.npy", sample_voxels(label, len(CLASSES)))
+            made.append(PreparedCase(name, tmp_path))
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("shown", "absent"),
+    [
+        ([(1, 2, 3)], ()),
+        ([(1,), (3,), (2,)], ()),
+        ([(2,), (2,)], ("a", "c")),
+        ([()], ("a", "b", "c")),
+        ([], ("a", "b", "c")),
+    ],
+    ids=["one", "each", "two-absent", "background", "no-case"],
+)
+def test_absent_classes(cases, shown, absent):
+    assert absent_classes(cases(*shown), CLASSES) == absent
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "answer", "said"),
+    [
+        ([(1, 2, 3)], [(1, 2, 3)], True, []),
+        (
+            [(1, 2)],
+            [(2, 3)],
+            True,
+            [
+                "No training case shows c: it cannot be learnt.",
+                "No validation case shows a: the Dice is that of the other classes.",
+            ],
+        ),
+        ([(2,)], [(1, 2, 3)], True, ["No training case shows a or c: it cannot be learnt."]),
+        (
+            [(1, 2, 3)],
+            [(), ()],
+            False,
+            [
+                "The validation cases show background alone: nothing validates, and the last "
+                "weights are kept."
+            ],
+        ),
+        ([(1, 2, 3)], [], False, []),
+    ],
+    ids=["all", "each-lacks", "two", "background", "no-validation"],
+)
+def test_whether_cases_can_validate(cases, caplog, training, validation, answer, said):
+    with caplog.at_level(logging.WARNING):
+        assert can_validate(CLASSES, cases(*training), cases(*validation)) is answer
+    assert caplog.messages == said
