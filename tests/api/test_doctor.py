@@ -25,7 +25,7 @@ def test_a_run(blob_run):
 def test_a_run_is_tried_out(blob_run):
     told = []
     diagnosis = volunet.doctor(blob_run, progress=lambda *words: told.append(words))
-    assert told[-1] == ("probe", 3, 3) or any("probes" in line for line in diagnosis.left_out)
+    assert told[-1] == ("probe", 4, 4) or any("probes" in line for line in diagnosis.left_out)
 
 
 def test_a_data_set(blobs):
@@ -33,6 +33,8 @@ def test_a_data_set(blobs):
     diagnosis = volunet.doctor(blobs, progress=lambda *words: told.append(words))
     assert (diagnosis.kind, diagnosis.subject) == ("dataset", str(blobs))
     assert told[-1] == ("look at the cases", 4, 4)
+    assert len(diagnosis.checked) == 16
+    assert "label-flipped" in diagnosis.passed
 
 
 def test_a_damaged_run_is_no_data_set(blob_run, tmp_path):

@@ -52,11 +52,13 @@ def _of_run(folder: Path, probe: bool, progress: Progress | None) -> Diagnosis:
 
 
 def _of_dataset(path: Path, progress: Progress | None) -> Diagnosis:
-    from volunet.diagnosing.dataset import diagnose_dataset
+    from volunet.diagnosing.dataset import DATASET_FAULTS, diagnose_dataset
     from volunet.diagnosing.diagnosis import Diagnosis
 
     dataset = read_dataset(path)
     findings = diagnose_dataset(
         dataset, progress=None if progress is None else partial(progress, "look at the cases")
     )
-    return Diagnosis("dataset", str(dataset.root), tuple(order_findings(findings)))
+    return Diagnosis(
+        "dataset", str(dataset.root), tuple(order_findings(findings)), checked=DATASET_FAULTS
+    )

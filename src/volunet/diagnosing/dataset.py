@@ -55,6 +55,27 @@ than a hint, is kept from those behind it: a flipped label is an outlier in plac
 spoil what is usual."""
 
 
+DATASET_FAULTS: Final = (
+    "unreadable-case",
+    "spacing-outlier",
+    "image-constant",
+    "intensity-units",
+    "intensity-saturated",
+    "label-empty",
+    "label-flipped",
+    "label-shifted",
+    "classes-swapped",
+    "intensity-outlier",
+    "label-volume-outlier",
+    "label-place-outlier",
+    "label-noise",
+    "duplicate-cases",
+    "class-imbalance",
+    "tiny-object-lost",
+)
+"""Names of the faults that are looked for."""
+
+
 def diagnose_dataset(
     dataset: DataSet,
     *,

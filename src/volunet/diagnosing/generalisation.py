@@ -57,8 +57,8 @@ def overfitting(record: Record) -> Answer:
         "training and validation Dice",
         f"Dice {training[steps[-1]]:.2f} on {num_training} training cases and "
         f"{validation[steps[-1]]:.2f} on {num_validation} validation cases, a gap of {gap:.2f} "
-        f"over the last validations ({gaps[0]:+.2f} in the first){rising}; with so many cases up to "
-        f"{chance:.2f} may be chance, as the Dice's deviation from case to case is "
+        f"over the last validations ({gaps[0]:+.2f} in the first){rising}; with so many cases up "
+        f"to {chance:.2f} may be chance, as the Dice's deviation from case to case is "
         f"{deviation:.2f}{'' if measured else ' or less'}.",
         _cause(record),
         train_again(run, **_measures(record)),
