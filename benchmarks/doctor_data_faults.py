@@ -80,24 +80,24 @@ def write_scaled_phantoms(cases: Sequence[Case], folder: Path) -> Path:
 
 
 def write_tiny_objects(cases: Sequence[Case], folder: Path) -> Path:
-    """Write every second case at 3 mm, and a third class of 3 voxels into those of 1 mm.
+    """Write 3 of 5 cases at 3 mm, and into the others a third class, a sheet of 1 mm.
 
-    The median spacing is then 3 mm, of which the object is hardly a tenth of a voxel.
+    The median spacing is then 3 mm, of which the sheet is a third of a voxel.
     """
     names = []
     for number, case in enumerate(cases):
         image, label = _read(case)
         affine = nibabel.load(case.images[0]).affine
-        if number % 5 < 3:
+        if number % SOME < 3:
             image, label = image[::3, ::3, ::3], label[::3, ::3, ::3]
             affine = affine @ np.diag([3.0, 3.0, 3.0, 1.0])
         else:
             label = label.copy()
-            label[3:6, 3, 3] = 3
+            label[5:15, 5:15, 3] = 3
         _save(folder / "imagesTr" / f"{case.name}.nii.gz", image, affine)
         _save(folder / "labelsTr" / f"{case.name}.nii.gz", label, affine)
         names.append(case.name)
-    return _describe(folder, names, CLASSES | {"3": "Nodule"})
+    return _describe(folder, names, CLASSES | {"3": "Membrane"})
 
 
 def flip(number: int, count: int, pair: Pair, rng: np.random.Generator) -> Pair | None:
@@ -132,7 +132,7 @@ def put_nan(number: int, count: int, pair: Pair, rng: np.random.Generator) -> Pa
         return None
     image, label = pair
     image = image.astype(np.float32)
-    image.reshape(-1)[rng.choice(image.size, 10, replace=False)] = np.nan
+    image.flat[rng.choice(image.size, 10, replace=False)] = np.nan
     return image, label
 
 

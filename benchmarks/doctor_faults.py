@@ -74,7 +74,7 @@ FAULTS: tuple[Planted, ...] = (
             data.add_noise),
     Planted(
         "lost",
-        "an object of 3 voxels in scans of 1 mm, beside scans of 3 mm",
+        "a sheet of 1 mm in scans of 1 mm, most others of 3 mm",
         ("tiny-object-lost",),
         data.write_tiny_objects,
     ),

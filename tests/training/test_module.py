@@ -57,7 +57,7 @@ def row(*values):
 
 def record(module, monkeypatch):
     logged = {}
-    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: float(value)}))
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value.item()}))
     return logged
 
 

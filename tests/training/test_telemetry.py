@@ -18,6 +18,7 @@ from volunet.training.telemetry import (
     GRADIENT_NORM,
     LAYER_ROWS,
     ROWS,
+    DivergedError,
     LayerTelemetry,
     Telemetry,
 )
@@ -149,8 +150,9 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(trainer, module, lo
         r"Loss and gradients are finite numbers at each step\.\n"
         r"The weights and the checkpoint from before it are kept; volunet doctor RUN says what"
     )
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(DivergedError, match=message) as caught:
         make_step(telemetry, trainer, module, gradients=(1.0, value))
+    assert isinstance(caught.value, TrainingError)
     assert trainer.global_step == 1
     # What it was is written down.
     (row,) = trainer.loggers[0].rows

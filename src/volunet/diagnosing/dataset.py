@@ -99,7 +99,7 @@ def diagnose_dataset(
         DatasetError: The data set's own folds are malformed.
     """
     study = read_study(dataset, spacing_mm, progress)
-    findings = find_unreadable(study)
+    findings: list[Finding] = []
     left = study
     for check in SCAN_CHECKS + LABEL_CHECKS:
         if not left.cases:
@@ -112,10 +112,11 @@ def diagnose_dataset(
             left = left.without(told)
     sized = study.without(_cases_of(findings, "spacing-outlier"))
     whole = study.without(_cases_of(findings, "image-constant"))
+    # What cannot be read and what the grid loses are facts, the others are inferred.
+    facts = find_unreadable(study) + find_tiny_objects(sized)
     findings += find_duplicates(whole, folds)
     findings += find_imbalance(study)
-    findings += find_tiny_objects(sized)
-    return order_findings(findings)
+    return order_findings(facts + findings)
 
 
 def _cases_of(findings: list[Finding], fault: str) -> set[str]:

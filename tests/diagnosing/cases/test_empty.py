@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from volunet.diagnosing.cases.empty import find_empty
 
 
@@ -25,9 +27,12 @@ def test_one_missing_class(make_study):
     assert "no voxel of lower" in finding.evidence
 
 
-def test_without_a_trusted_atlas_it_is_only_likely(make_study):
-    (finding,) = find_empty(make_study(nothing, at=[0], count=5))
-    assert finding.certainty == "medium"
+@pytest.mark.parametrize(("at", "certainty"), [([1], "medium"), ([1, 2], "low")])
+def test_without_a_trusted_atlas_it_is_only_likely(make_study, monkeypatch, at, certainty):
+    monkeypatch.setattr("volunet.diagnosing.cases.study.TRUSTED_DICE", 2.0)
+    (finding,) = find_empty(make_study(nothing, at=at))
+    assert finding.certainty == certainty
+    assert "usual volume" not in finding.evidence
 
 
 def test_where_many_are_empty_it_is_a_hint(make_study):

@@ -14,6 +14,9 @@ from volunet.diagnosing.finding import Certainty, Finding
 NEARLY_ALL: Final = 0.75
 """Share of the cases that have a class from which one without it is strange."""
 
+FEW: Final = 0.1
+"""Share of cases without, where the atlas cannot tell: of lesions more may be healthy."""
+
 LOOKS_PRESENT: Final = 0.5
 """Share of the class' usual volume that the other cases' atlas must see in the image."""
 
@@ -43,7 +46,8 @@ def _finding(
     """Cases that are without the wanted classes."""
     names = study.names_of(chosen)
     seen = _seen(study, chosen, wanted) if wanted.any() else None
-    certainty: Certainty = "medium" if wanted.any() and chosen.mean() <= 1 - NEARLY_ALL else "low"
+    most = FEW if seen is None else 1 - NEARLY_ALL
+    certainty: Certainty = "medium" if wanted.any() and chosen.mean() <= most else "low"
     evidence = f"The label holds {what}; {(~chosen).sum()} of {len(chosen)} cases have more."
     if seen is not None:
         evidence += (
