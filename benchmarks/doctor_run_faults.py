@@ -109,7 +109,7 @@ def dead_units() -> AbstractContextManager[Any]:
 
 
 def corner_patches() -> AbstractContextManager[Any]:
-    """Cut every training patch out of a scan's corner."""
+    """Cut every training patch out of a scan's corner; other processes would not know of it."""
 
     def corner(self: TrainingPatches, *_: object) -> Any:
         return np.asarray(self._plan.patch_size) // 2
@@ -118,7 +118,7 @@ def corner_patches() -> AbstractContextManager[Any]:
 
 
 def slow_loader() -> AbstractContextManager[Any]:
-    """Let each patch wait, as for a slow disk."""
+    """Let each patch wait, as for a slow disk; other processes would not know of it."""
     original = TrainingPatches.__getitem__
 
     def wait(self: TrainingPatches, index: int) -> Any:
