@@ -11,7 +11,7 @@ single faults (`--only rate-high,frozen`) make those alone.
     python benchmarks/doctor.py --work FOLDER --jobs 2
     python benchmarks/doctor.py --work FOLDER --table-only --output benchmarks/results/doctor.md
 
-The first takes about 30 minutes on 2 cores. `--data` is the folder that holds Task04_Hippocampus.
+The first takes about 11 minutes on 2 cores. `--data` is the folder that holds Task04_Hippocampus.
 """
 
 from __future__ import annotations

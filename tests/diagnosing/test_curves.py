@@ -46,7 +46,10 @@ def test_the_case_that_is_no_number_is_named(make_record):
         assert PreparedCase(name, cache).is_whole
     finding = divergence(record)
     assert finding.cases == ("case_1",)
-    assert "The prepared images of case_1 hold values that are not finite." in finding.evidence
+    assert (
+        "The prepared images of case_1 hold values that are not finite, or are damaged."
+        in finding.evidence
+    )
     assert finding.change == "volunet doctor scans"
 
 

@@ -192,7 +192,8 @@ def _gain(record: Record) -> float | None:
 def _not_finite(record: Record, name: str, step: int) -> Finding:
     cases = not_finite(find_cases(record.run, record.run.training))
     found = (
-        f" The prepared images of {', '.join(cases[:5])} hold values that are not finite."
+        f" The prepared images of {', '.join(cases[:5])} hold values that are not finite, or are "
+        "damaged."
         if cases
         else ""
     )
@@ -200,7 +201,7 @@ def _not_finite(record: Record, name: str, step: int) -> Finding:
         "divergence",
         f"step {step}",
         f"{name.replace('_', ' ')} is no finite number at step {step}.{found}",
-        "A case whose intensities are not finite."
+        "Intensities that are not finite."
         if cases
         else "A learning rate that is too high, or a loss that divides by 0 or takes the logarithm "
         "of 0.",

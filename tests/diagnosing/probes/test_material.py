@@ -68,7 +68,7 @@ def test_a_step_clips_as_the_fit_does(blob_probe, scale):
     module = material.module()
     with torch.no_grad():
         module.network.head.weight *= scale
-    before = [weight.clone() for weight in module.network.parameters()]
+    before = [weight.detach().clone() for weight in module.network.parameters()]
     optimizer = torch.optim.SGD(module.network.parameters(), lr=1.0)
     assert make_step(material, module, optimizer, material.batches[0]) > 0.5
     pairs = zip(module.network.parameters(), before, strict=True)
@@ -99,4 +99,5 @@ def test_not_finite(blob_probe):
     image = np.load(file)
     image[0, 3, 3, 3] = np.nan
     np.save(file, image)
-    assert not_finite(find_cases(run, run.training)) == ["blob_2"]
+    (run.folder / "cache" / "blob_0.image.npy").write_bytes(b"no array")
+    assert not_finite(find_cases(run, run.training)) == ["blob_0", "blob_2"]

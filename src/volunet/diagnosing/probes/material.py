@@ -17,6 +17,7 @@ from torch.utils.data import default_collate
 
 from volunet.datasets.cache import PreparedCase
 from volunet.datasets.patches import Patch, ValidationPatches
+from volunet.errors import DatasetError
 from volunet.plan import Plan, Size3
 from volunet.training.module import SegmentationModule
 from volunet.training.run_folder import CACHE_FOLDER, Run
@@ -98,12 +99,8 @@ def find_cases(run: Run, names: Sequence[str]) -> list[PreparedCase]:
 
 
 def not_finite(cases: Sequence[PreparedCase]) -> list[str]:
-    """Names of the cases whose prepared image holds a value that is not finite.
-
-    Raises:
-        DatasetError: A prepared case cannot be read.
-    """
-    return [case.name for case in cases if not np.isfinite(case.image()).all()]
+    """Names of the cases whose prepared image holds a value that is not finite, or is damaged."""
+    return [case.name for case in cases if not _is_finite(case)]
 
 
 def prepare_material(
@@ -170,6 +167,13 @@ def total_stride(plan: Plan) -> Size3:
     strides = network.strides or ((2, 2, 2),) * (len(network.features) - 1)
     total = [math.prod(stride[axis] for stride in strides) for axis in range(3)]
     return total[0], total[1], total[2]
+
+
+def _is_finite(case: PreparedCase) -> bool:
+    try:
+        return bool(np.isfinite(case.image()).all())
+    except DatasetError:
+        return False
 
 
 def _cut(run: Run, cases: Sequence[PreparedCase], size: Size3, step_s: float) -> Material:
