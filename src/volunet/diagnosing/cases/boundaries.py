@@ -16,7 +16,8 @@ TRUSTED_BITS: Final = 0.05
 """Usual contrast below which borders say nothing."""
 
 TRUSTED_PEAKS: Final = 0.85
-"""Share of labels on a peak: 0.97 on `Task04_Hippocampus`; lesions as faint as noise had 0.3."""
+"""Share of labels that lie on a peak of contrast, from which the set's borders are trusted; lesions
+as faint as noise lie on one by chance."""
 
 
 @dataclass(frozen=True, eq=False)

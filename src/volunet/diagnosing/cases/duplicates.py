@@ -21,8 +21,8 @@ from volunet.diagnosing.cases.wording import list_names
 from volunet.diagnosing.finding import Finding
 
 SURE: Final = 0.95
-"""Correlation from which two scans are one; on `Task04_Hippocampus` noise of a third of the scan's
-deviation leaves 0.98, and two scans of other patients have 0.72 at the most."""
+"""Correlation from which two scans are one: noise alone takes less away, and two patients are less
+alike."""
 
 LIKELY: Final = 0.85
 """Correlation that is left of one scan that was cropped by a voxel, or moved."""
