@@ -100,6 +100,12 @@ def test_what_is_given_stands_in_the_plan(blobs, tmp_path):
         assert min(shares) > 0
 
 
+def test_sgd_has_its_own_weight_decay(blobs, tmp_path):
+    keys = {"epochs": 1, "features": (2, 4), "patch_size": (8, 8, 8), "workers": 0}
+    result = volunet.train(blobs, tmp_path / "run", optimizer="sgd", **keys)
+    assert result.plan.regularisation.l2 == 3e-5
+
+
 def test_what_is_not_given_is_left_to_the_rules(blob_run):
     plan = json.loads((blob_run / "plan.json").read_text())
     assert plan["regularisation"] == {

@@ -66,7 +66,7 @@ def test_a_plan_without_a_fingerprint(make_record):
 )
 def test_loading_starved(make_record, waiting, certainty):
     """The first row, in which workers start, does not count."""
-    record = make_record(metrics={"waiting_share": [0.0, waiting, waiting]}, workers=2)
+    record = make_record(metrics={"waiting_share": [0.0] + 5 * [waiting]}, workers=2)
     finding = loading_starved(record)
     assert (finding and finding.certainty) == certainty
     if finding:
@@ -76,8 +76,14 @@ def test_loading_starved(make_record, waiting, certainty):
         assert finding.change.endswith("--workers 4")
 
 
+def test_a_few_steps_do_not_say_that_loading_starves(make_record):
+    found = loading_starved(make_record(metrics={"waiting_share": [0.0] + 4 * [0.9]}))
+    assert found == LeftOut("4 rows with a share of waiting, 5 are needed")
+
+
 def test_nobody_else_prepares_patches(make_record):
-    finding = loading_starved(make_record(metrics={"waiting_share": [0.0, 0.6]}, workers=0))
+    record = make_record(metrics={"waiting_share": [0.0] + 5 * [0.6]}, workers=0)
+    finding = loading_starved(record)
     assert "prepared by no other processes" in finding.evidence
     assert finding.change.endswith("--workers 1")
 

@@ -68,6 +68,14 @@ def test_highest_learning_rate(keys, rate):
     assert TrainingConfig(epochs=1, **keys).highest_learning_rate == rate
 
 
+def test_a_step_decays_the_same_by_either_optimizer():
+    adamw, sgd = (TrainingConfig(epochs=1, optimizer=name) for name in ("adamw", "sgd"))
+    assert (adamw.own_weight_decay, sgd.own_weight_decay) == (0.01, 3e-5)
+    # Momentum 0.99 repeats what a step of SGD takes 100 times.
+    a_step = adamw.highest_learning_rate * adamw.own_weight_decay
+    assert 100 * sgd.highest_learning_rate * sgd.own_weight_decay == pytest.approx(a_step)
+
+
 def test_what_is_not_given():
     found = TrainingConfig(minutes=0.5)
     assert (found.loss, found.optimizer) == ("dice_cross_entropy", "adamw")

@@ -201,6 +201,25 @@ def test_a_network_that_was_given_stays(replan, machine):
     assert (timed.step_s, timed.steps) == (4.0, 25)
 
 
+def test_a_patch_that_was_given_stays_and_the_width_is_chosen(replan, machine):
+    measured = machine(in_proportion(0.1))
+    timed = fit_to_time(lambda width, share: replan(width, 0.5), CONFIG, 100.0, **CHOICES)
+    assert chosen(timed) == (8, 0.5, 2, "float32")
+    assert timed.steps == 2000
+    assert measured == [(8, 0.5, 2, "float32"), (16, 0.5, 2, "float32")]
+
+
+def test_a_patch_that_stays_the_same_is_not_measured_again(replan, machine):
+    # Volumes of a quarter of the largest patch: the half changes nothing, the eighth does.
+    measured = machine(in_proportion(2.0))
+    volume = 0.25
+    timed = fit_to_time(
+        lambda width, share: replan(width, min(share, volume)), CONFIG, 80.0, **CHOICES
+    )
+    assert chosen(timed) == (8, 0.125, 2, "float32")
+    assert measured == [(8, 0.25, 2, "float32"), (8, 0.125, 2, "float32")]
+
+
 def test_a_batch_that_was_given_stays(replan, machine):
     measured = machine(in_proportion(0.001))
     timed = fit_to_time(replan, CONFIG, 1e5, **CHOICES | {"choose_batch": False})

@@ -15,7 +15,7 @@ from volunet.training.wishes import Wishes
         ({}, True),
         ({"preset": "auto", "features": None, "patch_size": None, "dropout": 0.5}, True),
         ({"features": (4, 8)}, False),
-        ({"patch_size": (8, 8, 8)}, False),
+        ({"patch_size": (8, 8, 8)}, True),
         ({"preset": "notes"}, False),
     ],
     ids=["nothing", "others", "features", "patch", "preset"],

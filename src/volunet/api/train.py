@@ -97,7 +97,7 @@ def train(
         dropout: Probability with which a block's channels are dropped: one number, or one a level,
             top down.
         l1: Weight of the sum of the absolute weights in the loss.
-        l2: Weight decay; None: 0.01.
+        l2: Weight decay; None: 0.01 with AdamW, 3e-5 with SGD.
         augmentation: Its strength; None: by the number of cases.
         patience: Validations without a better Dice after which the fit stops; 0: never.
         optimizer: ``adamw`` or ``sgd``.
@@ -166,7 +166,7 @@ def train(
                 "norm": norm,
                 "dropout": dropout if isinstance(dropout, (int, float)) else tuple(dropout),
                 "l1": l1,
-                "l2": l2,
+                "l2": config.own_weight_decay if l2 is None else l2,
                 "augmentation": augmentation,
                 "patience": patience,
             },

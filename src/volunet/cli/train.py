@@ -49,7 +49,7 @@ def train(
         str, typer.Option(help="Dropped channels, 0…1: one number, or one a level: 0,0,0.1,0.2.")
     ] = "0",
     l1: Annotated[float, typer.Option(help="Weight of the absolute weights in the loss.")] = 0.0,
-    l2: Annotated[float | None, typer.Option(help="Weight decay; default 0.01.")] = None,
+    l2: Annotated[float | None, typer.Option(help="Weight decay; default 0.01, sgd 3e-5.")] = None,
     augmentation: Annotated[
         Augmentation | None,
         typer.Option(help="How much patches are changed; default by the number of cases."),

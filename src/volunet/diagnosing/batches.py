@@ -27,6 +27,9 @@ WAITING: Final[tuple[tuple[float, Certainty], ...]] = (
 )
 """Share of the time that steps wait for patches from which on it is a fault, and how sure."""
 
+FEWEST_SHARES: Final = 5
+"""Rows with a share of waiting below which the first patches, not the loader, are what is seen."""
+
 FAR: Final = 8.0
 """A batch is far from the noise scale, above or below, beyond this factor: within it the number of
 steps changes by less than a factor of about 1 + 1/8 of what the best would be."""
@@ -66,8 +69,8 @@ def loading_starved(record: Record) -> Answer:
     """Steps that wait for their patches."""
     # The first row holds the start of the workers.
     shares = record.values("waiting_share")[1:]
-    if not shares:
-        return LeftOut("1 row with a share of waiting, 2 are needed")
+    if len(shares) < FEWEST_SHARES:
+        return LeftOut(f"{len(shares)} rows with a share of waiting, {FEWEST_SHARES} are needed")
     mean = statistics.fmean(shares)
     sure = next((certainty for least, certainty in WAITING if mean >= least), None)
     if sure is None:

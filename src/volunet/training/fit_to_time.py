@@ -87,7 +87,7 @@ def fit_to_time(
         config: How the network is fitted.
         left_s: Seconds that are left for steps.
         choose_network: Whether width and patch are to be chosen; else the widest of `WIDTHS` is
-            asked of `replan`, which answers what the user fixed.
+            asked of `replan`. A patch that it answers for every share is given, and stays.
         choose_batch: Whether the batch is to be chosen.
         choose_precision: Whether the precision is to be chosen.
     """
@@ -96,14 +96,14 @@ def fit_to_time(
     step_s = measure_step(plan, config)
     if choose_precision and not clock.is_over:
         config, step_s = _quicker(plan, config, step_s)
-    share = PATCH_SHARES[0]
     if choose_network:
-        for share in PATCH_SHARES:
-            if share < 1.0:
-                plan = replan(WIDTHS[0], share)
-                step_s = measure_step(plan, config)
+        share = PATCH_SHARES[0]
+        for smaller in PATCH_SHARES[1:]:
             if left_s / step_s >= FEWEST_STEPS:
                 break
+            its_plan = replan(WIDTHS[0], smaller)
+            if its_plan != plan:  # volumes may be smaller than the share, or the patch be given
+                share, plan, step_s = smaller, its_plan, measure_step(its_plan, config)
         for width in WIDTHS[1:]:
             wider = replan(width, share)
             # A wider network is at least as slow: without this much room it need not be tried.

@@ -29,9 +29,8 @@ class Wishes:
 
     @property
     def leave_network(self) -> bool:
-        """Whether the network's width and the patch are left to what is measured."""
-        fixed = self.plan.get("features") or self.plan.get("patch_size")
-        return not fixed and self.plan.get("preset", "auto") == "auto"
+        """Whether the network's width, and the patch if none is given, are left to be measured."""
+        return not self.plan.get("features") and self.plan.get("preset", "auto") == "auto"
 
     def to_json(self) -> dict[str, Any]:
         """The wishes as JSON has them."""
