@@ -83,9 +83,8 @@ def main() -> None:
 
 def measure(settings: Row, *, data: Path, work: Path) -> Row:
     """Train with one batch; the Dice of each validation, and what the batch was."""
-    from volunet.training.run_folder import (
-        read_run,
-    )  # imports PyTorch, which the table does without
+    # Imports PyTorch, which the table does without.
+    from volunet.training.run_folder import read_run
 
     training, _ = training_and_test(find_data(data))
     batch = settings["batch"]

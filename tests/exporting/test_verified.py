@@ -95,9 +95,39 @@ def test_an_existing_file_is_replaced_only_where_that_is_asked(
     assert file.read_bytes() == tiny_onnx.read_bytes()
 
 
-def test_the_error_names_up_to_five_faults() -> None:
+def test_the_error_names_up_to_five_faults(tiny_plan: MakePlan) -> None:
     rows = tuple(CheckRow((1, 2, size), "openvino", 0.5, "differs by 0.5") for size in range(1, 8))
     passed = CheckRow((9, 9, 9), "openvino", 0.0)
-    error = failed_check(Path("m.onnx"), CheckReport("m.onnx", "torch", 1e-4, (*rows, passed)))
+    report = CheckReport("m.onnx", "torch", 1e-4, (*rows, passed))
+    error = failed_check(Path("m.onnx"), report, tiny_plan())
     listed = "; ".join(f"1×2×{size} on openvino: differs by 0.5" for size in range(1, 6))
     assert error.found == f"7 of 8 checks failed ({listed} and 2 more)"
+
+
+@pytest.mark.parametrize(
+    ("norm", "differences", "answer", "tolerance"),
+    [
+        ("instance", (2e-4, 0.00052), "logits", "0.0006"),
+        ("group", (0.0011, 1e-5), "probabilities", "0.002"),
+        ("instance", (2e-4, 0.02), "logits", None),
+        ("instance", (2e-4, None), "logits", None),
+        ("instance", (2e-4, 3e-4), "labels", None),
+        ("batch", (2e-4, 3e-4), "logits", None),
+    ],
+    ids=["instance", "group", "too-large", "another-fault", "labels", "batch"],
+)
+def test_the_error_says_when_it_may_be_rounding(
+    tiny_plan: MakePlan,
+    norm: str,
+    differences: tuple[float | None, ...],
+    answer: str,
+    tolerance: str | None,
+) -> None:
+    plan = tiny_plan()
+    assert plan.network is not None
+    network = plan.network.model_copy(update={"norm": norm})
+    plan = plan.model_copy(update={"network": network, "answer": answer})
+    rows = tuple(CheckRow((1, 1, 1), "openvino", one, "differs") for one in differences)
+    error = failed_check(Path("m.onnx"), CheckReport("m.onnx", "torch", 1e-4, rows), plan)
+    assert f"Pass --tolerance {tolerance} if" in str(error) or tolerance is None
+    assert ("Leave the failing engine out" in str(error)) is (tolerance is None)

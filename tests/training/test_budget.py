@@ -295,6 +295,21 @@ def test_any_budget_ends_in_time(minutes):
     assert seen[-1] < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("spent_s", "steps", "ends"),
+    [(59.5, 7, True), (50, 7, False), (70, 0, False)],
+    ids=["over", "not-over", "new"],
+)
+def test_a_resumed_fit_whose_time_is_over_makes_no_step(clock, spent_s, steps, ends):
+    budget = Budget(TrainingConfig(minutes=1), clock=clock)
+    state = {"elapsed_s": spent_s, "prepared_s": 1.0, "validation_s": 0.5}
+    budget.load_state_dict(state)
+    trainer = trainer_of(global_step=steps)
+    budget.on_fit_start(trainer, None)
+    budget.on_train_start(trainer, None)
+    assert trainer.should_stop is ends
+
+
 def test_a_budget_that_is_over_is_one_step(clock):
     budget = Budget(TrainingConfig(minutes=1, learning_rate=1.0), clock.now - 100, clock=clock)
     trainer = trainer_of()

@@ -275,6 +275,10 @@ def test_minutes_that_were_spent_stay_spent(blobs, tmp_path, each_step, timed):
     assert result.steps > steps
     assert result.elapsed_s > 598
     assert read_checkpoint(file)["global_step"] == result.steps
+    # Now its time is over: nothing is fitted any more.
+    weights = (run / "weights.safetensors").read_bytes()
+    assert volunet.train(blobs, run, resume=True).steps == result.steps
+    assert (run / "weights.safetensors").read_bytes() == weights
 
 
 def test_minutes_that_preparing_took_stay_spent(blobs, tmp_path, timed):

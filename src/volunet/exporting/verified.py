@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from volunet.errors import ExportError, OutputError
 from volunet.exporting.check import TOLERANCE, CheckReport, check_sizes, compare_engines
@@ -14,6 +16,12 @@ from volunet.nets import Network
 from volunet.nets.deployed import DeployedNetwork
 from volunet.plan import Plan
 from volunet.volumes.atomic import atomic_path
+
+ROUNDING_NORMS: Final = ("instance", "group")
+"""Norms that divide by the deviation of what they are given, plus ε."""
+
+ROUNDING: Final = 5e-3
+"""A difference above this is not put down to a norm's rounding."""
 
 
 def export_network(
@@ -63,11 +71,11 @@ def export_network(
             progress=progress,
         )
         if not report.passed:
-            raise failed_check(output, report)
+            raise failed_check(output, report, plan)
     return CheckReport(str(output), report.reference, report.tolerance, report.rows)
 
 
-def failed_check(model: Path, report: CheckReport) -> ExportError:
+def failed_check(model: Path, report: CheckReport, plan: Plan) -> ExportError:
     """The error that names each size, engine and difference of a check that did not pass."""
     lines = [
         f"{'×'.join(map(str, row.size))} on {row.engine}: {row.fault}" for row in report.faults[:5]
@@ -78,5 +86,20 @@ def failed_check(model: Path, report: CheckReport) -> ExportError:
         f"{len(report.faults)} of {len(report.rows)} checks failed ({'; '.join(lines)}{more})",
         f"Every engine answers what {report.reference} does, within {report.tolerance:g}, "
         "at every size.",
-        "No model was written. Leave the failing engine out, or change the network.",
+        f"No model was written. {_advice(report, plan)}",
+    )
+
+
+def _advice(report: CheckReport, plan: Plan) -> str:
+    norm = None if plan.network is None else plan.network.norm
+    largest = report.largest_difference
+    other_faults = any(row.max_abs_difference is None for row in report.faults)
+    if norm not in ROUNDING_NORMS or plan.answer == "labels" or other_faults or largest > ROUNDING:
+        return "Leave the failing engine out, or change the network."
+    digit = 10.0 ** math.floor(math.log10(largest))
+    enough = digit * math.ceil(largest / digit)
+    return (
+        f"With {norm} norm it can be right: where a channel is nearly flat the norm multiplies "
+        f"float32 rounding by up to 316 at each layer. Pass --tolerance {enough:g} if so much is "
+        "fine for you, or train with --norm batch."
     )

@@ -95,6 +95,11 @@ class Budget(pl.Callback):
         if self._prepared_s is None:
             self._prepared_s = self.elapsed_s
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End a resumed fit whose time is over; a new one makes its step, so that there is one."""
+        if trainer.global_step > 0:
+            self._end_in_time(trainer)
+
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
@@ -116,10 +121,7 @@ class Budget(pl.Callback):
         if self._step_began is not None:
             taken = self._clock() - self._step_began
             self._step_s = _MEMORY * self._step_s + (1 - _MEMORY) * taken if self._step_s else taken
-        # Half a step early on the average is half a step late at the worst.
-        left = 60 * (self._config.minutes or math.inf) - self.elapsed_s - self.reserve_s
-        if agree_any(left < 0.5 * self._step_s):
-            trainer.should_stop = True
+        self._end_in_time(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start to measure a validation."""
@@ -130,6 +132,12 @@ class Budget(pl.Callback):
         if self._validation_began is not None:
             self._validation_s = self._clock() - self._validation_began
             self._step_s_at_validation = self._step_s
+
+    def _end_in_time(self, trainer: pl.Trainer) -> None:
+        # Half a step early on the average is half a step late at the worst.
+        left = 60 * (self._config.minutes or math.inf) - self.elapsed_s - self.reserve_s
+        if agree_any(left < 0.5 * self._step_s):
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         """The time spent, for the checkpoint."""
