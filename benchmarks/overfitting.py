@@ -190,36 +190,43 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def draw(rows: Sequence[Row], file: Path) -> None:
-    """Training and validation Dice of each condition as bars, their spread as lines."""
+    """Training and validation Dice of each condition as points, the gap as a line between them."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
+    dice = {
+        part: [_statistic(rows, condition, part) for condition in CONDITIONS]
+        for part in ("validation", "training")
+    }
     places = range(len(CONDITIONS))
-    # Blue and orange of Okabe and Ito, which the colour-blind can tell apart; hatched for print.
-    for part, colour, hatch, shift in (
-        ("training", "#E69F00", "//", -0.2),
-        ("validation", "#0072B2", "", 0.2),
+    for place, low, high in zip(places, dice["validation"], dice["training"], strict=True):
+        axes.plot([low.mean, high.mean], [place, place], color="0.8", linewidth=5, zorder=1)
+    # Blue and orange of Okabe and Ito, which the colour-blind can tell apart; by shape for print.
+    for part, colour, marker, side in (
+        ("validation", "#0072B2", "o", "right"),
+        ("training", "#D55E00", "D", "left"),
     ):
-        dice = [_statistic(rows, condition, part) for condition in CONDITIONS]
-        axes.barh(
-            [place + shift for place in places],
-            [one.mean for one in dice],
-            0.38,
-            xerr=[0.0 if math.isnan(one.sd) else one.sd for one in dice],
-            color=colour,
-            edgecolor="white",
-            hatch=hatch,
-            capsize=3,
-            label=f"{part} cases",
-        )
-        for place, one in zip(places, dice, strict=True):
-            axes.text(0.01, place + shift, f"{one.mean:.3f}", va="center", fontsize=9,
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0})  # fmt: skip
+        for place, one in zip(places, dice[part], strict=True):
+            sd = 0.0 if math.isnan(one.sd) else one.sd
+            axes.errorbar(
+                one.mean, place, xerr=sd, color=colour, marker=marker, markersize=7, capsize=3,
+                label=f"{part} cases" if place == 0 else None,
+            )  # fmt: skip
+            reach = one.mean - sd if side == "right" else one.mean + sd
+            axes.annotate(
+                f"{one.mean:.3f}", (reach, place), (-8 if side == "right" else 8, 0),
+                textcoords="offset points", ha=side, va="center", fontsize=9,
+            )  # fmt: skip
+    none = dice["validation"][0].mean
+    axes.axvline(none, color="#0072B2", linewidth=0.8, linestyle=":", zorder=0)
     axes.set_yticks(places, CONDITIONS)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("mean Dice of both classes (lines: standard deviation over the seeds)")
+    axes.margins(x=0.12)
+    axes.set_xlabel(
+        "mean Dice of both classes (thin lines: standard deviation over the seeds; "
+        "grey: the gap;\ndotted: validation Dice of none)"
+    )
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     file.parent.mkdir(parents=True, exist_ok=True)
