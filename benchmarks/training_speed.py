@@ -203,7 +203,7 @@ def whole(cases: tuple[Case, ...], work: Path, minutes: float) -> str:
     features = ", ".join(map(str, run.plan.network.features)) if run.plan.network else ""
     fit_s = trained.elapsed_s - run.prepared_s
     return (
-        f"A whole training of {minutes:g} minutes on {len(cases)} cases took {features} channels, "
+        f"A whole training of {60 * minutes:g} s on {len(cases)} cases took {features} channels, "
         f"batches of {run.plan.batch_size} and {run.config.precision}: "
         f"{trained.steps * run.plan.batch_size / fit_s:.2f} patches/s, validations included; "
         f"reading and preparing took {run.prepared_s:.1f} s, and steps waited for patches "
