@@ -17,6 +17,7 @@ from volunet.nets.presets import member_of
 from volunet.plan import Plan
 from volunet.training.config import TrainingConfig
 from volunet.training.losses import SegmentationLoss
+from volunet.training.thin_levels import spare_thin_levels
 
 DICE_NAMES: Final = ("val_dice", "train_dice")
 """The Dice that each validation loader gives: of validation cases, of training cases."""
@@ -39,6 +40,7 @@ class SegmentationModule(pl.LightningModule):
         self._regularisation = plan.regularisation
         self._num_classes = len(plan.classes)
         self.network = to_channels_last(member_of(plan))
+        spare_thin_levels(self.network)
         fingerprint = plan.fingerprint
         fractions = None if fingerprint is None else fingerprint.class_fractions
         self.loss = SegmentationLoss(config.loss, fractions)
