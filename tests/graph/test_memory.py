@@ -146,3 +146,41 @@ def test_pytorch_holds_what_unet3ds_forward_holds(tiny_onnx: Path) -> None:
 def test_pytorch_unfolds_what_is_too_small_for_onednn(tiny_onnx: Path) -> None:
     """4·64·64 lines are fewer than 20480: 27 taps of 4 channels instead of a copy."""
     assert torch_channels(tiny_onnx, (64, 64, 64)) == pytest.approx(4 + 1 + 4 + 8 + 4 + 4 + 27 * 4)
+
+
+def test_pytorch_lets_go_of_a_members_skips_with_its_forward(make_model: Make) -> None:
+    """Of an ensemble each member costs its answer, which waits to be averaged, and no skip."""
+
+    def tensors(members: int) -> float:
+        nodes, weights = [], {}
+        for number in range(members):
+            own = f"network.members.{number}"
+            names = {part: f"{part}{number}" for part in ("skip", "p", "up", "j", "answer")}
+            parts = ("encoders.0", "upsamplings.0", "decoders.0")
+            top, bottom, back = (f"{own}.{part}.w" for part in parts)
+            nodes += [
+                helper.make_node("Conv", ["x", top], [names["skip"]], pads=[1] * 6),
+                helper.make_node("MaxPool", [names["skip"]], [names["p"]], kernel_shape=[2] * 3,
+                                 strides=[2] * 3),
+                helper.make_node("ConvTranspose", [names["p"], bottom], [names["up"]],
+                                 strides=[2] * 3),
+                helper.make_node("Concat", [names["skip"], names["up"]], [names["j"]], axis=1),
+                helper.make_node("Conv", [names["j"], back], [names["answer"]], pads=[1] * 6),
+            ]  # fmt: skip
+            weights[top] = np.zeros((16, 1, 3, 3, 3), np.float32)
+            weights[bottom] = np.zeros((16, 16, 2, 2, 2), np.float32)
+            weights[back] = np.zeros((1, 32, 3, 3, 3), np.float32)
+        answers = [f"answer{number}" for number in range(members)]
+        nodes.append(helper.make_node("Sum", answers, ["y"]))
+        size = (192, 128, 64)
+        network = infer_sizes(make_model(nodes, (1, 1, "d", "h", "w"), weights), "m", size)
+        own_rules = ENGINE_MEMORY["torch"]
+        peak = predict_peak(network, "torch")
+        assert peak is not None
+        held = peak - own_rules.base_bytes - int(own_rules.weight_copies * weight_bytes(network))
+        return held / FLOAT / (192 * 128 * 64)
+
+    one, three = tensors(1), tensors(3)
+    # The skip, what comes up, both joined, that in oneDNN's layout and the answer.
+    assert one == pytest.approx(16 + 16 + 32 + 32 + 1)
+    assert three == pytest.approx(one + 2)

@@ -211,22 +211,27 @@ def _sizes(tensor: Tensor) -> tuple[int, ...]:
     return tuple(size for size in tensor.shape or () if isinstance(size, int))
 
 
-_BLOCK: Final = re.compile(r"(?:network\.)?((?:encoders|decoders)\.\d+)\.")
+_BLOCK: Final = re.compile(r"(?:network\.)?((?:members\.\d+\.)?(?:encoders|decoders)\.\d+)\.")
+_MEMBER: Final = re.compile(r"(?:network\.)?members\.(\d+)\.")
 
 
 def _held_until(nodes: tuple[Node, ...]) -> dict[str, int]:
     """Until which node `UNet3d`'s own variables hold a tensor, though nothing reads it any more.
 
     Its forward holds a block's input while the block runs, what was joined to be that input too,
-    and every skip until the end. Which block a node is of is told by the names of its weights,
-    which are those of the module.
+    and every skip until it ends: of an ensemble, each member's forward. Which block and which
+    member a node is of is told by the names of its weights, which are those of the module.
     """
     block_of: dict[int, str] = {}
+    member_end: dict[str, int] = {}
     for place, node in enumerate(nodes):
         for tensor in node.inputs:
             match = _BLOCK.match(tensor.name) if tensor is not None else None
             if match:
                 block_of[place] = match[1]
+            member = _MEMBER.match(tensor.name) if tensor is not None else None
+            if member:
+                member_end[member[1]] = place
     begin: dict[str, int] = {}
     end: dict[str, int] = {}
     for place, block in block_of.items():
@@ -238,10 +243,11 @@ def _held_until(nodes: tuple[Node, ...]) -> dict[str, int]:
         entering = nodes[place].input(0).name
         held[entering] = end[block]
         joining = maker.get(entering)
-        for tensor in joining.inputs if joining is not None and block.startswith("dec") else ():
+        for tensor in joining.inputs if joining is not None and "decoders" in block else ():
             if tensor is not None:
                 held[tensor.name] = end[block]
-    for node in nodes:
+    for place, node in enumerate(nodes):
         if node.op_type == "Concat" and node.inputs[0] is not None:
-            held[node.inputs[0].name] = len(nodes) - 1
+            ends = [end for end in member_end.values() if end > place]
+            held[node.inputs[0].name] = min(ends, default=len(nodes) - 1)
     return held

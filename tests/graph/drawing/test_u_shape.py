@@ -176,3 +176,50 @@ def test_an_operator_without_a_rule_is_named(make_model: Callable[..., ir.Model]
     network = infer_sizes(make_model(nodes, (1, 1, 8, 8)), "mystery.onnx")
     with pytest.raises(ConfigError, match=r"operators without a rule: com\.example\.My·stery…y+\."):
         find_u(network)
+
+
+def side_by_side(make_model: Callable[..., ir.Model], join: str, *channels: int) -> Network:
+    """U-Nets of so many channels on one input, whose answers are joined one after the other."""
+    twice = {"strides": [2, 2]}
+    nodes, weights, total = [], {}, ""
+    for number, count in enumerate(channels):
+        skip, p, deep, up, joined, answer = (
+            f"{part}{number}" for part in ("skip", "p", "deep", "up", "j", "a")
+        )
+        nodes += [
+            helper.make_node("Conv", ["x", f"w{number}"], [skip]),
+            helper.make_node("MaxPool", [skip], [p], kernel_shape=[2, 2], **twice),
+            helper.make_node("Conv", [p, f"v{number}"], [deep]),
+            helper.make_node("ConvTranspose", [deep, f"t{number}"], [up], **twice),
+            helper.make_node("Concat", [skip, up], [joined], axis=1),
+            helper.make_node("Conv", [joined, f"u{number}"], [answer]),
+        ]
+        shapes = {"w": (count, 1, 1, 1), "v": (count, count, 1, 1), "t": (count, count, 2, 2)}
+        shapes["u"] = (2, 2 * count, 1, 1)
+        weights |= {f"{k}{number}": np.zeros(v, np.float32) for k, v in shapes.items()}
+        if total:
+            nodes.append(helper.make_node(join, [total, answer], [f"total{number}"]))
+        total = f"total{number}" if total else answer
+    nodes.append(helper.make_node("Identity", [total], ["y"]))
+    return infer_sizes(make_model(nodes, (1, 1, 8, 8), weights), "many.onnx")
+
+
+@pytest.mark.parametrize("join", ["Add", "Max"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_of_networks_alike_one_is_drawn(
+    make_model: Callable[..., ir.Model], join: str, count: int
+) -> None:
+    u = find_u(side_by_side(make_model, join, *(4,) * count))
+    assert u.alike == count
+    assert [block.channels for block in u.blocks] == [1, 4, 4, 4, 8, 2]
+    assert [block.level for block in u.blocks] == [0, 0, 1, 1, 0, 0]
+    assert len(u.skips) == 1
+    assert u.shortcuts == []
+    ((read, _),) = u.outputs
+    assert read is u.blocks[-1]
+
+
+def test_networks_that_differ_are_all_drawn(make_model: Callable[..., ir.Model]) -> None:
+    u = find_u(side_by_side(make_model, "Add", 4, 8))
+    assert u.alike == 1
+    assert sorted(block.channels for block in u.blocks) == [1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 16]

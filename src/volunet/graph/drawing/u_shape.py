@@ -23,6 +23,8 @@ class UShape:
         outputs: The graph's outputs and the blocks that they are of.
         rows: How long an axis of each level is, of the first input's, on average; a block's
             ``level`` is its place in it.
+        alike: Networks of this shape, side by side, that read the same input and whose answers are
+            joined, as by bagging; the others are left out.
     """
 
     blocks: list[Block]
@@ -30,6 +32,7 @@ class UShape:
     shortcuts: list[Link]
     outputs: list[tuple[Block, Tensor]]
     rows: list[float]
+    alike: int = 1
 
 
 def find_u(network: Network) -> UShape:
@@ -47,6 +50,8 @@ def find_u(network: Network) -> UShape:
         )
     walk = Walk(network)
     kept, shortcuts = _trim(walk)
+    kept, alike = _one_of_many(walk, kept)
+    shortcuts = [s for s in shortcuts if id(s.source) in kept and id(s.target) in kept]
     skips = [s for s in walk.links if s.is_skip and id(s.target) in kept]
     blocks = [block for block in walk.blocks if id(block) in kept]
     seen = blocks or walk.blocks
@@ -66,7 +71,7 @@ def find_u(network: Network) -> UShape:
     rows = [math.exp(walk.scales[level] / axes) for level in used]
     for block in blocks:
         block.level = used.index(block.level)
-    return UShape(blocks, _once(skips), _once(shortcuts), walk.outputs, rows)
+    return UShape(blocks, _once(skips), _once(shortcuts), walk.outputs, rows, alike)
 
 
 def counted(number: int, word: str) -> str:
@@ -108,6 +113,30 @@ def _trim(walk: Walk) -> tuple[set[int], list[Link]]:
         if source is not None and source is not link.target:
             shortcuts.append(Link(source, link.target, link.is_added, link.marks, is_skip=False))
     return kept, shortcuts
+
+
+def _one_of_many(walk: Walk, kept: set[int]) -> tuple[set[int], int]:
+    """Of networks alike that share their inputs and join their answers, one's blocks; how many.
+
+    It is the one that the answers are read off. Where the networks differ, all stay that are kept.
+    """
+    part_of: dict[int, int] = {}
+    for block in walk.blocks:
+        if block.kind != "input":
+            part_of[id(block)] = part_of.get(id(block.source), id(block))
+    for link in walk.links:
+        ends = part_of.get(id(link.source)), part_of.get(id(link.target))
+        if link.is_skip and ends[0] is not None:
+            part_of = {b: ends[0] if part == ends[1] else part for b, part in part_of.items()}
+    shapes: dict[int, list[tuple[object, ...]]] = {}
+    for block in walk.blocks:
+        if id(block) in part_of:
+            shape = (block.kind, block.level, block.channels, *block.parts)
+            shapes.setdefault(part_of[id(block)], []).append(shape)
+    read = {part_of.get(id(block)) for block, _ in walk.outputs}
+    if len(read) != 1 or len({tuple(shape) for shape in shapes.values()}) != 1:
+        return kept, 1
+    return kept - {block for block, part in part_of.items() if part not in read}, len(shapes)
 
 
 def _keep(blocks: list[Block], walk: Walk, kept: set[int]) -> None:

@@ -48,7 +48,10 @@ def draw_unet(network: Network, title: str, labels: Network | None) -> str:
         shapes |= {name: tensor.shape for name, tensor in labels.tensors.items() if tensor.shape}
     found = f"{counted(len(u.rows), 'level')}, {counted(len(u.skips), 'skip')}"
     picture = Picture(f"{title}: a U of {found}")
-    top = draw_title(picture, title, [f"{found}; channels above, size below"], 600)
+    notes = [f"{found}; channels above, size below"]
+    if u.alike > 1:
+        notes.append(f"one of {u.alike} networks alike, whose answers are joined")
+    top = draw_title(picture, title, notes, 600)
     inputs = {tensor.name: end_lines("input", tensor, shapes) for tensor in network.inputs}
     left = MARGIN + max(map(widest, inputs.values())) + 12
     layout = plan_u(u, shapes, left, top)
