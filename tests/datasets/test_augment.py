@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from hypothesis import given
+from hypothesis import strategies as st
 
-from volunet.datasets.augment import LARGEST_BLUR_RADIUS, STRENGTHS, make_augmentation
+from volunet.datasets.augment import (
+    LARGEST_BLUR_RADIUS,
+    STRENGTHS,
+    largest_angle,
+    make_augmentation,
+)
 from volunet.plan import Augmentation, NetworkPlan, Normalisation, Plan, Regularisation, Size3
 
 SIZE = (16, 18, 20)
@@ -70,6 +78,46 @@ def test_sizes_and_label_values(mirror_axes, strength):
 
 def test_none_leaves_patches_as_they_are():
     assert make_augmentation(plan_of(1, (0, 1, 2), "none")) is None
+
+
+@pytest.mark.parametrize(
+    ("axis", "plane"), [(0, (1, 2)), (1, (0, 2)), (2, (0, 1))], ids=["D", "H", "W"]
+)
+def test_a_rotation_leaves_its_own_axis(axis, plane):
+    # What the library takes as the rotation about axis k leaves what varies along k alone.
+    turn = SpatialTransform(
+        SIZE, 0, False, p_rotation=1.0, rotation=lambda dim, **_: 0.3 if dim == axis else 0.0
+    )
+    for along in range(3):
+        ramp = torch.linspace(0, 1, CUT[along]).reshape([-1 if i == along else 1 for i in range(3)])
+        image = ramp.expand(CUT)[None].contiguous()
+        start = [(cut - size) // 2 for cut, size in zip(CUT, SIZE, strict=True)]
+        middle = tuple(slice(at + 4, at + size - 4) for at, size in zip(start, SIZE, strict=True))
+        turned = turn(image=image)["image"][0, 4:-4, 4:-4, 4:-4]
+        moved = float((turned - image[0][middle]).abs().max())
+        assert (moved > 0.05) == (along in plane), along
+
+
+def test_rotations_lean_as_far_in_mm_on_long_voxels():
+    plan = plan_of(1).model_copy(update={"spacing_mm": (5.0, 0.8, 0.8)})
+    spatial = make_augmentation(plan).transforms[0]
+    np.random.seed(0)
+    angles = np.rad2deg([[spatial.rotation(dim=dim) for _ in range(500)] for dim in range(3)])
+    largest = np.abs(angles).max(axis=1)
+    # In plane up to 15 degrees; about the others tan 15° · 0.8 / 5 is that of 2.45.
+    assert 14.9 < largest[0] < 15.0
+    assert (largest[1:] > 2.43).all()
+    assert (largest[1:] < 2.46).all()
+    assert np.abs(angles.mean(axis=1)).max() < 0.1 * largest.max()
+
+
+@given(angle=st.floats(0.01, 1.2), first=st.floats(0.1, 10.0), second=st.floats(0.1, 10.0))
+def test_the_largest_angle_leans_no_further(angle, first, second):
+    turned = largest_angle(angle, first, second)
+    assert turned == largest_angle(angle, second, first)
+    # A line along either axis, turned among voxels, leans so far in mm.
+    leans = [np.arctan(np.tan(turned) * ratio) for ratio in (first / second, second / first)]
+    assert max(leans) == pytest.approx(angle)
 
 
 def test_image_and_label_move_together():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
@@ -20,7 +21,7 @@ from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-from volunet.plan import Augmentation, Plan
+from volunet.plan import Augmentation, Plan, Triple
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Strength:
 
     Attributes:
         spatial: Probability of a rotation, and of a zoom.
-        rotation_rad: Largest rotation about each axis.
+        rotation_rad: Largest rotation about each axis, as it leans in mm; see `largest_angle`.
         scaling: Smallest and largest zoom.
         elastic: Probability of an elastic deformation.
         intensity: What the probability of each intensity transform is multiplied by.
@@ -67,6 +68,43 @@ LARGEST_BLUR_RADIUS: Final = 3
 border, which takes axes that are longer. Thinner patches, such as single slices, go without."""
 
 
+def largest_angle(rotation_rad: float, first_mm: float, second_mm: float) -> float:
+    """How far voxels may be turned in a plane so that nothing leans further than an angle in mm.
+
+    The turn is one of voxels, as if they were cubes. Where they are long, it moves what it turns
+    along them so many times further: of slices 5 mm thick with pixels of 0.8 mm, 15 degrees would
+    lean by 59.
+
+    Args:
+        rotation_rad: The largest angle in mm, below a right one.
+        first_mm: Spacing along one axis of the plane.
+        second_mm: Spacing along the other.
+
+    Returns:
+        Radians.
+
+    Example:
+        >>> round(largest_angle(0.25, 1.0, 1.0), 3), round(largest_angle(0.25, 5.0, 0.8), 3)
+        (0.25, 0.041)
+    """
+    ratio = max(first_mm, second_mm) / min(first_mm, second_mm)
+    return math.atan(math.tan(rotation_rad) / ratio)
+
+
+class _Rotation:
+    """Draws the rotation about an axis of (D, H, W), for `SpatialTransform`."""
+
+    def __init__(self, rotation_rad: float, spacing_mm: Triple) -> None:
+        pairs = ((1, 2), (0, 2), (0, 1))
+        self._limits = [
+            largest_angle(rotation_rad, spacing_mm[first], spacing_mm[second])
+            for first, second in pairs
+        ]
+
+    def __call__(self, *, dim: int, **_: Any) -> float:
+        return float(np.random.uniform(-self._limits[dim], self._limits[dim]))
+
+
 def make_augmentation(plan: Plan) -> BasicTransform | None:
     """The random changes that a training patch goes through.
 
@@ -93,7 +131,7 @@ def make_augmentation(plan: Plan) -> BasicTransform | None:
             elastic_deform_scale=(0.1, 0.3),
             elastic_deform_magnitude=(1.0, 3.0),
             p_rotation=strength.spatial,
-            rotation=(-strength.rotation_rad, strength.rotation_rad),
+            rotation=_Rotation(strength.rotation_rad, plan.spacing_mm or (1.0, 1.0, 1.0)),
             p_scaling=strength.spatial,
             scaling=strength.scaling,
             p_synchronize_scaling_across_axes=0.7,
