@@ -8,15 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from volunet.errors import ConfigError
+from volunet.nets.presets import build_network
 from volunet.plan import (
     PLAN_VERSION,
+    Alignment,
     NetworkPlan,
     Normalisation,
     Plan,
     Regularisation,
+    Size3,
     read_plan,
 )
 
@@ -51,6 +57,31 @@ def test_what_a_plan_does_not_say(tiny_plan: MakePlan) -> None:
     assert plan.regularisation == Regularisation(
         l1=0.0, l2=0.01, augmentation="moderate", patience=0
     )
+
+
+@given(
+    size=st.tuples(*[st.integers(1, 21)] * 3),
+    strides=st.lists(st.tuples(*[st.integers(1, 3)] * 3), max_size=3),
+    alignment=st.sampled_from(["crop", "pad", "pad_input"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_deepest_size_is_the_networks(
+    size: Size3, strides: list[Size3], alignment: Alignment
+) -> None:
+    plan = NetworkPlan(
+        in_channels=1,
+        out_channels=2,
+        features=(1,) * (len(strides) + 1),
+        strides=tuple(strides),
+        alignment=alignment,
+        norm="none",
+    )
+    network = build_network(plan).eval()
+    seen: list[torch.Size] = []
+    network.encoders[-1].register_forward_hook(lambda _, __, y: seen.append(y.shape[2:]))
+    network(torch.zeros(1, 1, *size))
+    assert plan.total_stride == network.total_stride
+    assert plan.deepest_size(size) == tuple(seen[0])
 
 
 @pytest.mark.parametrize("version", [PLAN_VERSION - 1, PLAN_VERSION + 1])

@@ -8,6 +8,8 @@ prediction nor a foreign runtime needs anything but that one file.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -106,6 +108,26 @@ class NetworkPlan(_Frozen):
     def gives_probabilities(self) -> bool:
         """Whether the network answers probabilities itself, so that no softmax may follow."""
         return self.output_activation in ("softmax", "sigmoid")
+
+    @property
+    def total_stride(self) -> Size3:
+        """Voxels of the input in one voxel of the deepest level, (D, H, W)."""
+        return total_stride(self.strides or ((2, 2, 2),) * (len(self.features) - 1))
+
+    def deepest_size(self, size: Size3) -> Size3:
+        """Size of the deepest level's map for an input of a size, (D, H, W).
+
+        Example:
+            >>> net = NetworkPlan(in_channels=1, out_channels=2, features=(4, 8, 16))
+            >>> net.deepest_size((4, 5, 9))
+            (1, 2, 3)
+        """
+        pairs = zip(size, self.total_stride, strict=True)
+        if self.alignment == "pad_input":
+            depth, height, width = (-(-d // stride) for d, stride in pairs)
+        else:  # padded to one stride at the least; each pooling then leaves out what is over
+            depth, height, width = (max(1, d // stride) for d, stride in pairs)
+        return depth, height, width
 
 
 class Regularisation(_Frozen):
@@ -207,6 +229,17 @@ class Plan(_Frozen):
                 f"{len(self.colours)} colours; all three must be as many"
             )
         return self
+
+
+def total_stride(strides: Sequence[Size3]) -> Size3:
+    """The product of some strides on each axis, (D, H, W).
+
+    Example:
+        >>> total_stride([(1, 2, 2), (2, 2, 2)])
+        (2, 4, 4)
+    """
+    depth, height, width = (math.prod(stride[axis] for stride in strides) for axis in range(3))
+    return depth, height, width
 
 
 def read_plan(text: str, where: str | Path) -> Plan:

@@ -260,6 +260,44 @@ def test_validation_patch_is_around_the_foreground(prepare, blob_plan):
     assert_same([patches[0]], [patches[0]])
 
 
+def test_validation_patches_show_the_classes_in_turn(prepare, blob_plan):
+    # Two parts of class 1 on both sides of the middle, class 2 in a corner: no patch of 8×9×10
+    # around a mean would show either.
+    label = np.zeros((20, 20, 60), np.uint8)
+    label[8:12, 8:12, 2:8] = label[8:12, 8:12, 52:58] = 1
+    label[0:2, 0:2, 29:31] = 2
+    case = prepare("case", np.zeros((1, 20, 20, 60)), label, num_classes=3)
+    alone = prepare("alone", np.zeros((1, 20, 20, 60)), np.where(label == 2, 2, 0), num_classes=3)
+    patches = ValidationPatches([case, case, case, alone], blob_plan)
+    shown = [patches[index]["label"].unique().tolist() for index in range(4)]
+    assert shown == [[0, 1], [0, 2], [0, 1], [0, 2]]
+    # Around the voxel of class 1 that is nearest to the middle, the first of those at W = 7.
+    assert int(patches[0]["label"].sum()) == 4 * 4 * 6
+
+
+def test_patches_that_stay_as_they_are(noise_cases, blob_plan):
+    strong = blob_plan.regularisation.model_copy(update={"augmentation": "strong"})
+    none = blob_plan.regularisation.model_copy(update={"augmentation": "none"})
+    patches, plain = (
+        TrainingPatches(
+            noise_cases, blob_plan.model_copy(update={"regularisation": measures}), seed=0
+        )
+        for measures in (strong, none)
+    )
+
+    def stay():
+        return [torch.equal(patches[index]["image"], plain[index]["image"]) for index in range(100)]
+
+    # Nearly every patch is changed by something.
+    assert sum(stay()) < 5
+    patches.set_augmented_share(0.0)
+    assert all(stay())
+    patches.set_augmented_share(0.5)
+    # 50 of 100, within three standard deviations of 5; the same ones each time.
+    assert 35 <= sum(stay()) <= 65
+    assert stay() == stay()
+
+
 def test_consecutive_numbers():
     sampler = ConsecutiveSampler(4)
     assert len(sampler) == 4

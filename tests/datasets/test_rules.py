@@ -205,7 +205,7 @@ def test_given_spacing_changes_the_size_on_the_grid():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"preset": "huge"}, r"preset: 'huge'\.\nPresets are auto, notes\."),
+        ({"preset": "huge"}, r"preset: 'huge'\.\nChoices are auto, notes\."),
         ({"features": ()}, r"features: nothing"),
         ({"features": (8, 0)}, r"features: 8 × 0"),
         ({"patch_size": (8, -8, 8)}, r"patch_size: 8 × -8 × 8"),
@@ -219,15 +219,33 @@ def test_given_spacing_changes_the_size_on_the_grid():
         ({"dropout": 1.0}, r"dropout: 1\.0\.\ndropout is 0 or more and below 1\."),
         ({"dropout": (0.1, -0.1)}, r"dropout: -0\.1\.\n"),
         ({"dropout": float("nan")}, r"dropout: nan\.\n"),
+        (
+            {"dropout": (0.1, 0.2), "features": (4, 8, 16)},
+            r"dropout: 2 numbers for 3 levels\.\nDropout is one number for all levels, or one for "
+            r"each, the lowest included\.\nGive as many as there are features",
+        ),
+        ({"dropout": (0.1, 0.2), "preset": "notes"}, r"dropout: 2 numbers for 5 levels\."),
+        ({"norm": "layer"}, r"norm: 'layer'\.\nChoices are batch, instance, group, none\."),
+        ({"augmentation": "wild"}, r"augmentation: 'wild'\.\nChoices are none, light, moderate, "),
     ],
     ids=[
         "preset", "no-features", "zero-features", "patch", "batch", "spacing", "nan", "l1",
-        "l1-nan", "l2", "patience", "dropout", "dropouts", "dropout-nan",
+        "l1-nan", "l2", "patience", "dropout", "dropouts", "dropout-nan", "levels", "preset-levels",
+        "norm", "augmentation",
     ],
 )  # fmt: skip
 def test_wrong_choices(keys, message):
     with pytest.raises(ConfigError, match=message):
         plan_from_fingerprint(make_dataset(), make_fingerprint(), **keys)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.125])
+def test_dropout_for_each_level_says_how_many_there_are(share):
+    plan = plan_from_fingerprint(
+        make_dataset(), make_fingerprint(), dropout=(0.0, 0.1, 0.2), patch_share=share
+    )
+    assert plan.network.features == (16, 32, 64)
+    assert plan.network.dropout == (0.0, 0.1, 0.2)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

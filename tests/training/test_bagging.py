@@ -13,6 +13,7 @@ from volunet.training.bagging import SHORTEST_S, fit_run
 from volunet.training.config import TrainingConfig
 from volunet.training.fit import FitResult
 from volunet.training.run_folder import Run, read_run
+from volunet.training.wishes import Wishes
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_each_member_has_a_fold(start, members, clock):
         # Epochs are each member's, and each begins from other weights.
         assert (run.config.epochs, run.config.minutes) == (2, None)
         assert run.config.seed == 4 + number
-        assert keys == {"resume": False, "report": None}
+        assert keys == {"begun": 1000.0, "resume": False, "report": None}
     assert sorted(validated) == [f"blob_{index}" for index in range(4)]
 
 
@@ -134,6 +135,30 @@ def test_a_member_without_time_makes_its_step(start, members, clock):
     asked = members(result_of(700.0), result_of(1.0))
     start(2, minutes=10)
     assert [60 * run.config.minutes for run, *_ in asked] == pytest.approx([300.0, SHORTEST_S])
+
+
+def test_each_members_clock_begins_before_its_cases_are_prepared(
+    members, clock, blobs, blob_plan, tmp_path
+):
+    asked = members(result_of(), result_of())
+
+    def prepare(names):
+        clock[0] += 7.0
+        return list(names)
+
+    plan = blob_plan.model_copy(update={"members": 2})
+    config = TrainingConfig(minutes=1, fold="all/2")
+    names = tuple(f"blob_{index}" for index in range(4))
+    run = Run(tmp_path, plan, config, "blobs", names, (), wishes=Wishes(fold="all/2"))
+    fit_run(run, read_dataset(blobs), prepare, begun=1000.0, resume=False, report=None)
+    assert [keys["begun"] for *_, keys in asked] == [1000.0, 1014.0]
+    assert [member.wishes for member, *_ in asked] == [run.wishes] * 2
+
+
+def test_seeds_begin_anew_at_their_end(start, members, clock):
+    asked = members(result_of(), result_of())
+    start(2, epochs=1, seed=2**32 - 1)
+    assert [run.config.seed for run, *_ in asked] == [2**32 - 1, 0]
 
 
 def test_what_all_of_them_came_to(start, members, clock):

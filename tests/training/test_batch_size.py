@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -63,7 +64,6 @@ def test_nearest_power_of_two(blob_plan, value, a_step):
 def test_what_memory_does_not_hold_is_accumulated(blob_plan, largest, a_pass, accumulate):
     choice = decide(noise(8.0), memory(largest), blob_plan, num_cases=100)
     assert (choice.batch_size, choice.accumulate) == (a_pass, accumulate)
-    assert (choice.limit, choice.memory_bytes_per_patch) == (largest, 10**8)
 
 
 @pytest.mark.parametrize(("planned", "a_pass", "accumulate"), [(2, 2, 4), (3, 2, 4), (16, 8, 1)])
@@ -71,7 +71,6 @@ def test_unknown_memory_keeps_to_the_planned_pass(blob_plan, planned, a_pass, ac
     plan = blob_plan.model_copy(update={"batch_size": planned})
     choice = decide(noise(8.0), memory(None), plan, num_cases=100)
     assert (choice.batch_size, choice.accumulate) == (a_pass, accumulate)
-    assert choice.limit is None
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,10 @@ def test_batch_norm_of_one_patch_is_said(blob_plan, norm, said):
         ({"patch_size": (16, 16, 16)}, 1),
         ({"patch_size": (4, 4, 8)}, 1),
         ({"patch_size": (4, 4, 4)}, 2),
-        ({"patch_size": (7, 7, 7)}, 2),
+        ({"patch_size": (1, 2, 3)}, 2),
+        ({"patch_size": (4, 4, 5)}, 1),
+        ({"patch_size": (7, 7, 7)}, 1),
+        ({"patch_size": (7, 7, 7), "alignment": "crop"}, 2),
         ({"patch_size": (4, 4, 4), "norm": "group"}, 1),
         ({"patch_size": (1, 4, 4), "strides": ((1, 2, 2), (1, 2, 2))}, 2),
         ({"patch_size": (2, 4, 4), "strides": ((1, 2, 2), (1, 2, 2))}, 1),
@@ -140,6 +142,40 @@ def test_batch_norm_of_one_patch_is_said(blob_plan, norm, said):
 def test_smallest_batch(tiny_plan, keys, smallest):
     # Three levels of stride 2: total stride 4.
     assert smallest_batch(tiny_plan(**keys)) == smallest
+
+
+@pytest.mark.parametrize(
+    ("patches_left", "processes", "a_step"),
+    # 300 steps of 16 are 4800 patches.
+    [(4800, 1, 16), (4799, 1, 8), (2400, 2, 16), (700, 1, 2), (0, 1, 2)],
+)
+def test_no_more_than_leaves_time_for_steps(blob_plan, patches_left, processes, a_step):
+    choice = decide(
+        noise(16.0), PLENTY, blob_plan,
+        num_cases=100, processes=processes, patches_left=patches_left,
+    )  # fmt: skip
+    assert choice.batch_size * choice.accumulate * processes == a_step
+    limited = f"{a_step} patches a step are the most, for 300 steps in the time" in choice.reason
+    assert limited == (a_step < 16)
+
+
+@pytest.mark.parametrize(
+    ("processes", "largest", "a_pass", "accumulate"),
+    [(2, 100, 4, 1), (2, 2, 2, 2), (3, 100, 2, 1), (16, 100, 1, 1)],
+)
+def test_processes_share_a_step(blob_plan, processes, largest, a_pass, accumulate):
+    choice = decide(noise(8.0), memory(largest), blob_plan, num_cases=100, processes=processes)
+    assert (choice.batch_size, choice.accumulate) == (a_pass, accumulate)
+
+
+@pytest.mark.parametrize(
+    ("keys", "rate"),
+    [({}, 3e-3), ({"learning_rate": 1e-4}, 1e-4), ({"optimizer": "sgd"}, 3e-3),
+     ({"optimizer": "sgd", "learning_rate": 0.1}, 3e-3)],
+)  # fmt: skip
+def test_trial_steps_are_adamws(blob_plan, cases, measured, keys, rate):
+    choose_batch_size(blob_plan, replace(CONFIG, **keys), cases, seconds=60.0)
+    assert measured[0]["learning_rate"] == rate
 
 
 @pytest.fixture
@@ -158,6 +194,8 @@ def measured(monkeypatch):
 
     def measure(network, loss, patches, **keys):
         asked.update(keys)
+        # As the fit's, whose thin levels compute in float32.
+        asked["guarded"] = len(network.encoders[0].conv1._forward_pre_hooks) == 1
         return original(network, loss, patches, **(keys | {"steps": 4}))
 
     monkeypatch.setattr(module, "measure_noise_scale", measure)
@@ -179,6 +217,7 @@ def test_measured_on_cases(blob_plan, cases, measured, caplog):
     asked, _ = measured
     assert asked["micro_batch"] == 2
     assert asked["learning_rate"] == 3e-3
+    assert asked["guarded"] is True
     (record,) = caplog.records
     a_step = choice.batch_size * choice.accumulate
     text = record.getMessage()

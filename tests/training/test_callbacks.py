@@ -6,10 +6,18 @@ import signal
 from types import SimpleNamespace
 
 import pytest
+import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from volunet.training.budget import Budget
-from volunet.training.callbacks import NEVER, ShowProgress, StopOnInterrupt, ValidateInTime
+from volunet.training.callbacks import (
+    NEVER,
+    EndWithPatience,
+    FadeAugmentation,
+    ShowProgress,
+    StopOnInterrupt,
+    ValidateInTime,
+)
 from volunet.training.config import TrainingConfig
 
 
@@ -56,11 +64,36 @@ def test_validations_come_in_time():
     assert validated == [2, 5, 8, 11]
 
 
+@pytest.mark.parametrize(("waited", "wait_count"), [(0, 0), (2, 2), (3, 0), (5, 0)])
+def test_patience_begins_anew_where_it_had_ended_a_fit(caplog, waited, wait_count):
+    before = EndWithPatience(3)
+    before.wait_count = waited
+    before.best_score = torch.tensor(0.75)
+    again = EndWithPatience(3)
+    again.load_state_dict(before.state_dict())
+    assert (again.wait_count, float(again.best_score)) == (wait_count, 0.75)
+    said = ["The fit had ended as its patience was over; it has all of it again."]
+    assert caplog.messages == (said if waited >= 3 else [])
+
+
+def test_augmentation_fades():
+    shares = []
+    budget = Budget(TrainingConfig(epochs=1))
+    fade = FadeAugmentation(budget, SimpleNamespace(set_augmented_share=shares.append))
+    for step in (0, 70, 80, 85, 95):
+        trainer = SimpleNamespace(global_step=step, num_training_batches=100)
+        fade.on_train_batch_start(trainer, None, None, step)
+    assert shares == pytest.approx([1.0, 1.0, 1.0, 0.75, 0.25])
+
+
 def test_progress_is_told_and_drawn(tmp_path):
     told = []
     logger = CSVLogger(tmp_path, name="", version="")
     trainer = SimpleNamespace(
-        global_step=3, num_training_batches=4, callback_metrics={"val_dice": 0.5}, loggers=[logger]
+        global_step=3,
+        num_training_batches=4,
+        callback_metrics={"val_dice": 0.5, "elapsed_s": 7.0},  # the time is shown by itself
+        loggers=[logger],
     )
     budget = Budget(TrainingConfig(epochs=1))
     show = ShowProgress(tmp_path, budget, lambda done, figures: told.append((done, figures)))

@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 
 from volunet.datasets.cache import PreparedCase, sample_voxels
 from volunet.training.class_presence import absent_classes, can_validate
@@ -42,7 +43,17 @@ def cases(tmp_path):
     ids=["one", "each", "two-absent", "background", "no-case"],
 )
 def test_absent_classes(cases, shown, absent):
-    assert absent_classes(cases(*shown), CLASSES) == absent
+    arrays = [case.voxels()[:, 0] for case in cases(*shown)]
+    assert absent_classes(arrays, CLASSES) == absent
+
+
+def test_once_all_are_seen_no_more_are_looked_at():
+    def shown():
+        yield [0, 1, 3]
+        yield [2]
+        pytest.fail("all were seen")
+
+    assert absent_classes(shown(), CLASSES) == ()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +66,7 @@ def test_absent_classes(cases, shown, absent):
             True,
             [
                 "No training case shows c: it cannot be learnt.",
-                "No validation case shows a: the Dice is that of the other classes.",
+                "No validation patch shows a: the Dice is that of the other classes.",
             ],
         ),
         ([(2,)], [(1, 2, 3)], True, ["No training case shows a or c: it cannot be learnt."]),
@@ -68,11 +79,11 @@ def test_absent_classes(cases, shown, absent):
                 "weights are kept."
             ],
         ),
-        ([(1, 2, 3)], [], False, []),
     ],
-    ids=["all", "each-lacks", "two", "background", "no-validation"],
+    ids=["all", "each-lacks", "two", "background"],
 )
 def test_whether_cases_can_validate(cases, caplog, training, validation, answer, said):
     with caplog.at_level(logging.WARNING):
-        assert can_validate(CLASSES, cases(*training), cases(*validation)) is answer
+        patches = [{"label": torch.tensor([[[[0, *shown]]]])} for shown in validation]
+        assert can_validate(CLASSES, cases(*training), patches) is answer
     assert caplog.messages == said

@@ -29,6 +29,10 @@ from volunet.training.config import MOST_VALIDATED, TrainingConfig
         ),
         ({"epochs": 1, "seed": -3}, r"--seed -3: below 0"),
         (
+            {"epochs": 1, "seed": 2**32},
+            r"--seed 4294967296: too large\.\nseed is below 4294967296\.\nGive another number\.",
+        ),
+        (
             {"epochs": 1, "accumulate": 0},
             r"--accumulate 0: below 1\.\naccumulate is 1 or more\.\nGive 1 or more\.",
         ),

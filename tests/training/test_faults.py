@@ -265,3 +265,29 @@ def test_a_full_disk_under_the_figures(blobs, tmp_path, files_of_at_most):
         volunet.train(blobs, run, resume=True, epochs=3)
     assert (run / "metrics.csv").read_bytes() == before
     assert volunet.train(blobs, run, resume=True, epochs=3).steps == 6
+
+
+# A memory that is too small
+
+
+def test_a_step_without_room(blobs, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 TB\nmore")
+
+    monkeypatch.setattr(SegmentationModule, "training_step", fail)
+    with pytest.raises(TrainingError) as raised:
+        volunet.train(blobs, tmp_path / "run", epochs=1, **TINY)
+    assert raised.value.where == str(tmp_path / "run")
+    assert raised.value.found == (
+        "no room in memory for a step (DefaultCPUAllocator: can't allocate memory: you tried 8 TB)"
+    )
+    assert raised.value.do.startswith("Train anew with --batch-size auto, which finds what fits")
+
+
+def test_other_errors_of_a_step_stay_what_they_are(blobs, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(SegmentationModule, "training_step", fail)
+    with pytest.raises(RuntimeError, match=r"^ours$"):
+        volunet.train(blobs, tmp_path / "run", epochs=1, **TINY)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from volunet.errors import ConfigError
 from volunet.training import fit_to_time as module
 from volunet.training.config import TrainingConfig
 from volunet.training.fit_to_time import (
@@ -91,8 +92,7 @@ def test_time_in_plenty(replan, machine):
     measured = machine(in_proportion(0.01), ("float32", "bfloat16"))
     timed = fit_to_time(replan, CONFIG, 3600.0, **CHOICES)
     assert chosen(timed) == (32, 1.0, 8, "bfloat16")
-    # 0.01 s × 4 × 4 × ½.
-    assert timed.step_s == pytest.approx(0.08)
+    # 0.01 s × 4 × 4 × ½ a step.
     assert timed.steps == 45_000
     assert measured == [
         (8, 1.0, 2, "float32"), (8, 1.0, 2, "bfloat16"),
@@ -107,7 +107,7 @@ def test_the_widest_network_that_makes_enough_steps(replan, machine):
     measured = machine(in_proportion(0.1))
     timed = fit_to_time(replan, CONFIG, 400.0, **CHOICES)
     assert chosen(timed) == (16, 1.0, 2, "float32")
-    assert (timed.step_s, timed.steps) == (pytest.approx(0.2), 2000)
+    assert timed.steps == 2000
     # The widest is not tried where a narrower one is too slow; no time for larger batches.
     assert measured == [(width, 1.0, 2, "float32") for width in (8, 16, 24)]
 
@@ -155,9 +155,35 @@ def test_a_patch_that_the_memory_does_not_hold(replan, machine):
     machine(lambda width, share, batch, precision: math.inf if width * share > 16 else 0.1)
     timed = fit_to_time(replan, CONFIG, 200.0, **CHOICES)
     assert chosen(timed) == (16, 1.0, 2, "float32")
+
+
+@pytest.mark.parametrize("choose_network", [True, False])
+def test_a_memory_that_holds_no_patch(replan, machine, choose_network):
     machine(lambda width, share, batch, precision: math.inf)
+    size = "8×8×8" if choose_network else "64×8×8"
+    message = (
+        f"volunet train: no room in memory for a step of 2 patches of {size} voxels\\.\n"
+        r"Network, patch and batch fit into the memory that is free\.\nGive a smaller --patch-size"
+    )
+    with pytest.raises(ConfigError, match=message):
+        fit_to_time(replan, CONFIG, 200.0, **CHOICES | {"choose_network": choose_network})
+
+
+def test_without_time_to_measure_smaller_patches_count_by_their_voxels(
+    replan, machine, monkeypatch
+):
+    clock = [0.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def cost(*plan):
+        clock[0] += 8.0
+        return in_proportion(4.0)(*plan)
+
+    # 3 % of 200 s are 6 s, which one measurement takes: of 50 whole patches' steps 400 eighths.
+    measured = machine(cost)
     timed = fit_to_time(replan, CONFIG, 200.0, **CHOICES)
-    assert (chosen(timed)[:2], timed.steps) == ((8, 0.125), 0)
+    assert measured == [(8, 1.0, 2, "float32")]
+    assert (chosen(timed), timed.steps) == ((8, 0.125, 2, "float32"), 400)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +208,7 @@ def test_bfloat16_must_pay(replan, machine, share, precision):
     machine(lambda *plan: 1.0 * share if plan[-1] == "bfloat16" else 1.0, ("float32", "bfloat16"))
     timed = fit_to_time(replan, CONFIG, 1000.0, **CHOICES)
     assert timed.config.precision == precision
-    assert timed.step_s == pytest.approx(share if precision == "bfloat16" else 1.0)
+    assert timed.steps == (1111 if precision == "bfloat16" else 1000)
 
 
 def test_a_precision_that_was_given_stays(replan, machine):
@@ -198,7 +224,7 @@ def test_a_network_that_was_given_stays(replan, machine):
     # What was given is in what `replan` answers: it is asked once, and no smaller is tried.
     assert replan.asked == [(32, 1.0)]
     assert measured == [(32, 1.0, 2, "float32")]
-    assert (timed.step_s, timed.steps) == (4.0, 25)
+    assert timed.steps == 25
 
 
 def test_a_patch_that_was_given_stays_and_the_width_is_chosen(replan, machine):

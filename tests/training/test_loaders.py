@@ -27,12 +27,12 @@ def plan(blob_plan):
 
 @pytest.fixture
 def numbered(tmp_path):
-    """Make cases; every voxel of case n has the value n."""
+    """Make cases; every voxel of case n has the value n; some show background alone."""
 
-    def make(count):
-        label = np.zeros((4, 4, 4), np.uint8)
-        label[1, 2, 3] = 1
+    def make(count, background=()):
         for n in range(count):
+            label = np.zeros((4, 4, 4), np.uint8)
+            label[1, 2, 3] = n not in background
             np.save(tmp_path / f"case_{n}.image.npy", np.full((1, 4, 4, 4), n, np.float32))
             np.save(tmp_path / f"case_{n}.label.npy", label)
             np.save(tmp_path / f"case_{n}.voxels.npy", sample_voxels(label, 2))
@@ -47,7 +47,9 @@ def load(plan):
 
     def make(training, validation=(), **keys):
         batch_size = keys.pop("batch_size", 2)
-        given = {"seed": 0, "workers": 0, "accumulate": 1, "looked_at": 24} | keys
+        given = {
+            "seed": 0, "workers": 0, "accumulate": 1, "by_epochs": True, "looked_at": 24,
+        } | keys  # fmt: skip
         changed = plan.model_copy(update={"batch_size": batch_size})
         return Loaders(changed, training, validation, **given)
 
@@ -87,6 +89,19 @@ def test_an_epoch_shows_each_case_in_whole_steps(
     assert {n for batch in shown(loaders.training) for n in batch} == set(range(cases))
 
 
+@pytest.mark.parametrize(
+    ("cases", "batch_size", "accumulate", "batches"),
+    [(3, 2, 1, 1000), (5, 2, 2, 2000), (7, 1, 2, 2000), (3000, 2, 1, 1500)],
+)
+def test_where_epochs_do_not_count_they_are_long(
+    numbered, load, cases, batch_size, accumulate, batches
+):
+    training = numbered(3) * (cases // 3) + numbered(cases % 3)
+    loaders = load(training, by_epochs=False, batch_size=batch_size, accumulate=accumulate)
+    assert len(loaders.training) == batches
+    assert loaders.sampler.num_samples == batches * batch_size
+
+
 def test_processes_share_the_patches(numbered, load, monkeypatch):
     cases = numbered(6)
     alone = [n for batch in shown(load(cases, batch_size=1).training) for n in batch]
@@ -112,6 +127,29 @@ def test_validation_looks_evenly_through_the_cases(numbered, load):
     assert shown(nothing) == []
 
 
+def test_validation_leaves_out_what_shows_background_alone(numbered, load):
+    cases = numbered(6, background=(0, 1, 4))
+    first, second = load(cases, cases[:3], looked_at=2).validation
+    assert shown(first) == [[2]]
+    assert shown(second) == [[2], [3]]
+    alone, _ = load(cases, cases[:2]).validation
+    assert shown(alone) == []
+
+
+def test_workers_hear_of_the_augmented_share(numbered, load, monkeypatch):
+    def tell(self, index):
+        share = float(self._augmented_share)
+        return {"image": torch.tensor([share]), "label": torch.zeros(1)}
+
+    monkeypatch.setattr(TrainingPatches, "__getitem__", tell)
+    loaders = load(numbered(1), batch_size=1, workers=1, by_epochs=False)
+    batches = iter(loaders.training)
+    assert next(batches)["image"].tolist() == [[1.0]]
+    loaders.patches.set_augmented_share(0.25)
+    # Those that were made ahead stay.
+    assert [float(next(batches)["image"]) for _ in range(12)][-1] == 0.25
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_file_is_named(numbered, load, tmp_path, workers):
     cases = numbered(3)
@@ -135,7 +173,7 @@ def test_a_killed_worker(numbered, load, monkeypatch):
     message = (
         r"a process that prepares patches: ended by itself \(DataLoader worker .*\)\.\n"
         r"Such a process lives as long as the fit\. The system ends it where memory is short\.\n"
-        r"Free memory, or go on with --resume --workers 0\."
+        r"Free memory, or prepare them without such processes: go on with --resume --workers 0\."
     )
     with pytest.raises(TrainingError, match=message):
         list(load(numbered(2), workers=1).training)
@@ -179,10 +217,10 @@ def test_waiting_is_measured(numbered, load, monkeypatch):
     assert isinstance(loader, TimedLoader)
     for _ in loader:
         clock[0] += 50.0  # a step, which waits for nothing
-    # Three batches of two patches; the first of the round is left out.
+    # Three batches of two patches; the first of all is left out, the next round's is not.
     assert loader.waited_s == 8.0
     list(loader)
-    assert loader.waited_s == 16.0
+    assert loader.waited_s == 20.0
 
 
 def test_workers_leave_ctrl_c_and_the_cores_to_the_fit(numbered, load, monkeypatch):

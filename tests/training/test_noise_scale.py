@@ -17,7 +17,6 @@ from volunet.training.noise_scale import (
     NoiseScale,
     NoiseScaleEstimator,
     measure_noise_scale,
-    noise_scale,
     unbiased_parts,
 )
 
@@ -65,6 +64,13 @@ def pairs(seed, count, small, big, gradient=GRADIENT):
     return np.stack([small_norms, (means.mean(axis=1) ** 2).sum(axis=1)], axis=1)
 
 
+def noise_scale(small_norm_squared, big_norm_squared, small, big):
+    """The estimate from a single pair."""
+    estimator = NoiseScaleEstimator(small, big)
+    estimator.add(small_norm_squared, big_norm_squared)
+    return estimator.result().value
+
+
 @pytest.mark.parametrize(("small", "big"), [(1, 2), (1, 8), (2, 8), (4, 16)])
 def test_exact_norms_give_exact_parts(small, big):
     norms = [GRADIENT_SQUARED + TRACE / size for size in (small, big)]
@@ -103,7 +109,7 @@ def test_norms_without_noise():
 def test_sizes_that_say_nothing(small, big):
     words = f"a small batch of {small} and a big one of {big}"
     with pytest.raises(ConfigError, match=words):
-        noise_scale(1.0, 1.0, small, big)
+        unbiased_parts(1.0, 1.0, small, big)
     with pytest.raises(ConfigError, match=words):
         NoiseScaleEstimator(small, big)
 

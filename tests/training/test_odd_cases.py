@@ -36,7 +36,7 @@ def test_too_few_cases_for_the_folds(write_blobs, tmp_path, cases, fold, message
     dataset = write_blobs(tmp_path / "blobs", cases=cases)
     with pytest.raises(DatasetError, match=message):
         volunet.train(dataset, tmp_path / "run", epochs=1, fold=fold, **TINY)
-    assert not list((tmp_path / "run").iterdir())
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("fold", [None, "none"])
@@ -151,7 +151,7 @@ def test_a_class_that_is_nowhere(tmp_path, caplog, loss):
     last = read_checkpoint(tmp_path / "run/last.ckpt")["state_dict"].values()
     assert all(torch.isfinite(tensor).all() for tensor in [*kept, *last])
     assert "No training case shows b: it cannot be learnt." in caplog.text
-    assert "No validation case shows b: the Dice is that of the other classes." in caplog.text
+    assert "No validation patch shows b: the Dice is that of the other classes." in caplog.text
 
 
 def fold_of(dataset, validation):
@@ -167,9 +167,9 @@ def fold_of(dataset, validation):
     [
         ((1, 2), (1, 2), (), ("No training case", "validation case")),
         ((1,), (1, 2), ("No training case shows b: ",), ("validation case",)),
-        ((1, 2), (2,), ("No validation case shows a: ",), ("training case",)),
-        ((1,), (2,), ("No training case shows b", "No validation case shows a"), ()),
-        ((), (1,), ("No training case shows a or b: ", "No validation case shows b"), ()),
+        ((1, 2), (2,), ("No validation patch shows a: ",), ("training case",)),
+        ((1,), (2,), ("No training case shows b", "No validation patch shows a"), ()),
+        ((), (1,), ("No training case shows a or b: ", "No validation patch shows b"), ()),
     ],
     ids=["none", "training", "validation", "each", "all-training"],
 )

@@ -83,7 +83,7 @@ def timed(monkeypatch):
 
     def choose(replan, config, left_s, **choices):
         left.append(left_s)
-        return TimedPlan(replan(WIDTH, 0.01), config, 0.1, 10)
+        return TimedPlan(replan(WIDTH, 0.01), config, 10)
 
     monkeypatch.setattr(start, "fit_to_time", choose)
     return left
@@ -214,10 +214,10 @@ def test_killed_before_there_is_a_plan(blobs, undisturbed, tmp_path, stage):
 def test_killed_while_it_prepares(blobs, undisturbed, tmp_path):
     run = tmp_path / "run"
     train_killed(blobs, run, "prepare the cases", 2, epochs=3, **TINY)
-    assert read_run(run).wishes is not None
+    assert read_run(run).is_settled is False
     assert len(list((run / "cache").glob("*.voxels.npy"))) == 2
     assert volunet.train(blobs, run, resume=True).steps == 6
-    assert read_run(run).wishes is None
+    assert read_run(run).is_settled is True
     assert read_run(run).plan == read_run(undisturbed).plan
     assert_same_end(run, undisturbed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.layouts import read_dataset
 from volunet.datasets.splits import Fold
-from volunet.errors import ConfigError, DatasetError, TrainingError
+from volunet.errors import ConfigError, DatasetError, OutputError, TrainingError
 from volunet.training import start
 from volunet.training.config import TrainingConfig
 from volunet.training.fit_to_time import TimedPlan
@@ -47,15 +48,12 @@ def begin(dataset, tmp_path):
     """Start a run on `blobs`; keywords replace wishes and the budget of an epoch."""
 
     def run(config=None, *, dataset=dataset, begun=None, counted=lambda *_: None, **wishes):
-        folder = tmp_path / "run"
-        folder.mkdir()
         return start_run(
             dataset,
-            folder,
+            tmp_path / "run",
             config or TrainingConfig(epochs=1),
             Wishes(**({"plan": TINY} | wishes)),
             begun=time.monotonic() if begun is None else begun,
-            skip_bad=False,
             counted=counted,
         )
 
@@ -77,7 +75,7 @@ def timed(monkeypatch):
     def choose(replan, config, left_s, **choices):
         asked.append((left_s, choices))
         plan = replan(24, 0.125)
-        return TimedPlan(plan, replace(config, precision="bfloat16", validation_cases=4), 0.1, 10)
+        return TimedPlan(plan, replace(config, precision="bfloat16", validation_cases=4), 10)
 
     monkeypatch.setattr(start, "fit_to_time", choose)
     return asked
@@ -111,15 +109,15 @@ def test_names_of_a_fold():
 
 def test_time_that_is_left(clock):
     assert LONGEST_PREPARATION == 0.8
-    assert time_left(1.0, 988.0) == pytest.approx(48.0)
-    assert time_left(1.0, 953.0) == pytest.approx(13.0)
+    assert time_left(1.0, 988.0, "Wait") == pytest.approx(48.0)
+    assert time_left(1.0, 953.0, "Wait") == pytest.approx(13.0)
     message = (
         r"--minutes 1: reading and preparing the cases took 0\.8 minutes\.\n"
         r"They may take 80% of the minutes; the rest trains\.\n"
-        r"The prepared cases are kept: go on with --resume and more time, such as --minutes 4\."
+        r"Wait, such as --minutes 4\."
     )
     with pytest.raises(TrainingError, match=message):
-        time_left(1.0, 951.0)
+        time_left(1.0, 951.0, "Wait")
 
 
 def test_a_run_in_epochs_is_the_rules_own(begin, dataset, timed):
@@ -132,7 +130,8 @@ def test_a_run_in_epochs_is_the_rules_own(begin, dataset, timed):
     assert run.dataset == str(dataset.root)
     # Nothing is measured, and nothing is open.
     assert timed == []
-    assert (run.config.precision, run.config.accumulate, run.wishes) == ("float32", 1, None)
+    assert (run.config.precision, run.config.accumulate) == ("float32", 1)
+    assert (run.wishes, run.is_settled) == (Wishes(plan=TINY), True)
     assert run.plan.network.features == (2, 4)
     stages = ("check the cases", "measure the cases", "prepare the cases")
     assert counted == [(stage, done, 4) for stage in stages for done in (1, 2, 3, 4)]
@@ -190,14 +189,14 @@ def test_folds(begin, fold, members, training):
 def test_batch_size_auto(begin, monkeypatch, fold):
     asked = []
 
-    def choose(plan, config, cases):
-        asked.append((plan.members, [case.name for case in cases]))
+    def choose(plan, config, cases, *, patches_left):
+        asked.append((plan.members, [case.name for case in cases], patches_left))
         return SimpleNamespace(batch_size=4, accumulate=8)
 
     monkeypatch.setattr(start, "choose_batch_size", choose)
     run = begin(fold=fold, batch_size="auto")
     # Of a member's network, and on training cases alone.
-    assert asked == [(1, list(run.training))]
+    assert asked == [(1, list(run.training), math.inf)]
     assert (run.plan.batch_size, run.config.accumulate) == (4, 8)
     assert run.plan.members == (4 if fold == "all" else 1)
 
@@ -213,24 +212,85 @@ def test_batch_size_auto(begin, monkeypatch, fold):
 def test_a_fold_that_does_not_fit(begin, tmp_path, fold, error, message):
     with pytest.raises(error, match=message):
         begin(fold=fold)
-    assert list((tmp_path / "run").iterdir()) == []
+    assert not (tmp_path / "run").exists()
 
 
-def test_a_wrong_fold_shows_before_the_cases_are_read(begin):
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"fold": "third"}, r"fold: 'third'\.\n"),
+        ({"fold": "3/9"}, r"fold: 3/9 of 4 cases\.\n"),
+        ({"plan": {"preset": "huge"}}, r"preset: 'huge'\.\n"),
+        ({"plan": {"norm": "layer"}}, r"norm: 'layer'\.\nChoices are batch, instance, group, none"),
+        ({"plan": {"l1": -1.0}}, r"l1: -1\.0\.\n"),
+        ({"plan": {"patience": -1}}, r"patience: -1\.\n"),
+        ({"plan": {"dropout": (0.0, 2.0)}}, r"dropout: 2\.0\.\n"),
+        ({"plan": TINY | {"dropout": (0.1,) * 3}}, r"dropout: 3 numbers for 2 levels\.\n"),
+    ],
+    ids=["fold", "folds", "preset", "norm", "l1", "patience", "dropout", "levels"],
+)
+def test_what_no_case_makes_right_shows_before_they_are_read(begin, tmp_path, wishes, message):
     counted = []
-    with pytest.raises(ConfigError):
-        begin(fold="third", counted=lambda *word: counted.append(word))
+    with pytest.raises((ConfigError, DatasetError), match=message):
+        begin(counted=lambda *word: counted.append(word), **wishes)
     assert counted == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_holds_something_shows_before_the_cases_are_read(begin, tmp_path):
+    counted = []
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").touch()
+    with pytest.raises(OutputError, match="not empty: 1 entry, the first is notes"):
+        begin(counted=lambda *word: counted.append(word))
+    assert counted == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"plan": TINY | {"patch_size": (2, 2, 2)}, "batch_size": 1},
+            r"--batch-size 1: a patch of 2×2×2 voxels, of which the deepest level sees a single "
+            r"one\.\nBatch norm needs two values.*\nGive --batch-size 2, a larger --patch-size",
+        ),
+        (
+            {"plan": TINY | {"patch_size": (2, 2, 2), "norm": "instance"}},
+            r"--norm instance: a patch of 2×2×2 voxels.*\nInstance norm needs two values.*\n"
+            r"Give a larger --patch-size",
+        ),
+    ],
+    ids=["batch", "instance"],
+)
+def test_norms_that_have_a_single_value(begin, keys, message):
+    with pytest.raises(ConfigError, match=message):
+        begin(**keys)
+
+
+def test_reading_ends_when_it_has_taken_the_time(begin, tmp_path, clock):
+    counted = []
+
+    def slow(stage, done, total):
+        counted.append((stage, done))
+        clock[0] += 20.0
+
+    with pytest.raises(TrainingError, match=r"took 1\.0 minutes.*\n.*\nGive it more time, such as "
+                       r"--minutes 5\."):  # fmt: skip
+        begin(TrainingConfig(minutes=1), begun=1000.0, counted=slow)
+    # After 60 s of 60, of which 48 may go: not all four are checked.
+    assert counted == [("check the cases", 1), ("check the cases", 2), ("check the cases", 3)]
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_preparing_that_took_the_time_is_kept(begin, tmp_path, timed, clock):
     def slow(stage, done, total):
-        clock[0] += 15.0 if stage == "prepare the cases" else 0.0
+        clock[0] += 17.0 if stage == "prepare the cases" else 0.0
 
-    with pytest.raises(TrainingError, match=r"--resume and more time, such as --minutes 5\."):
+    with pytest.raises(TrainingError, match=r"--resume and more time, such as --minutes 4\."):
         begin(TrainingConfig(minutes=1), begun=998.0, counted=slow, plan={}, precision="float32")
-    assert len(list((tmp_path / "run" / "cache").glob("*.image.npy"))) == 4
-    assert read_run(tmp_path / "run").wishes is not None
+    # Of 48 s that may go 53 have, after the third of four.
+    assert len(list((tmp_path / "run" / "cache").glob("*.image.npy"))) == 3
+    assert read_run(tmp_path / "run").is_settled is False
     assert timed == []
 
 
@@ -246,15 +306,22 @@ def test_a_run_that_is_not_planned_yet_is_planned_on(begin, dataset, tmp_path, t
     folder = tmp_path / "run"
     killed = read_run(folder)
     assert killed.wishes == Wishes(fold="1/2", batch_size=3, plan=TINY)
+    assert killed.is_settled is False
     assert killed.prepared_s == pytest.approx(10.0)
     clock[0] = 5000.0
     run = resume_run(
-        dataset, folder, minutes=None, epochs=None, begun=4995.0, counted=lambda *_: None
+        dataset,
+        folder,
+        minutes=None,
+        epochs=None,
+        workers=None,
+        begun=4995.0,
+        counted=lambda *_: None,
     )
     # 60 s − 10 s of before − 5 s of now.
     assert [left_s for left_s, _ in timed] == [pytest.approx(45.0)]
     assert read_run(folder) == run
-    assert run.wishes is None
+    assert run.is_settled is True
     assert (run.plan.batch_size, run.config.precision) == (3, "bfloat16")
     # The fit counts from its own beginning; what had gone before that stays as it was.
     assert run.prepared_s == pytest.approx(10.0)
@@ -262,7 +329,7 @@ def test_a_run_that_is_not_planned_yet_is_planned_on(begin, dataset, tmp_path, t
 
 def test_resume_takes_another_budget(begin, dataset, timed):
     first = begin()
-    quiet = {"begun": time.monotonic(), "counted": lambda *_: None}
+    quiet = {"workers": None, "begun": time.monotonic(), "counted": lambda *_: None}
     again = resume_run(dataset, first.folder, minutes=None, epochs=None, **quiet)
     assert again == first
     longer = resume_run(dataset, first.folder, minutes=None, epochs=7, **quiet)
@@ -275,6 +342,15 @@ def test_resume_takes_another_budget(begin, dataset, timed):
     assert timed == []
     with pytest.raises(ConfigError, match="both budgets"):
         resume_run(dataset, first.folder, minutes=1.0, epochs=1, **quiet)
+
+
+def test_resume_takes_another_number_of_workers(begin, dataset):
+    first = begin()
+    quiet = {"minutes": None, "epochs": None, "begun": 0.0, "counted": lambda *_: None}
+    alone = resume_run(dataset, first.folder, workers=0, **quiet)
+    assert alone == replace(first, config=replace(first.config, workers=0))
+    assert read_run(first.folder) == alone
+    assert resume_run(dataset, first.folder, workers=None, **quiet) == alone
 
 
 def test_prepared_cases_by_name(begin, dataset):

@@ -64,12 +64,30 @@ def test_the_fits_own_random_numbers_stay(blob_plan):
     assert 0 < seconds < math.inf
 
 
-def test_short_memory_is_an_endless_step(blob_plan, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+    ids=["cuda", "python", "cpu"],
+)
+def test_short_memory_is_an_endless_step(blob_plan, monkeypatch, error):
     def fail(*_):
-        raise torch.OutOfMemoryError
+        raise error
 
     monkeypatch.setattr(step_time, "_step", fail)
     assert measure_step(blob_plan, CONFIG) == math.inf
+
+
+def test_other_errors_stay_what_they_are(blob_plan, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(step_time, "_step", fail)
+    with pytest.raises(RuntimeError, match=r"^ours$"):
+        measure_step(blob_plan, CONFIG)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from volunet.errors import ConfigError
 from volunet.training.wishes import Wishes
 
 
@@ -29,7 +30,11 @@ def test_what_leaves_the_network_to_be_measured(plan, left):
     [
         Wishes(),
         Wishes(
-            "all/3", "auto", "bfloat16", {"features": (4, 8), "dropout": (0.0, 0.1), "l2": None}
+            "all/3",
+            "auto",
+            "bfloat16",
+            True,
+            {"features": (4, 8), "dropout": (0.0, 0.1), "l2": None},
         ),
         Wishes(batch_size=4, plan={"spacing_mm": (1.0, 2.0, 0.5), "preset": "notes"}),
     ],
@@ -38,6 +43,13 @@ def test_what_leaves_the_network_to_be_measured(plan, left):
 def test_round_trip(wishes):
     # JSON has lists; what the rules are asked with, and compare plans by, are tuples.
     assert Wishes.from_json(json.loads(json.dumps(wishes.to_json()))) == wishes
+
+
+@pytest.mark.parametrize("batch_size", [0, -2, "8", "automatic", 2.0])
+def test_a_batch_size_that_is_none(batch_size):
+    message = f"--batch-size {batch_size}: neither a number of patches nor auto"
+    with pytest.raises(ConfigError, match=message):
+        Wishes(batch_size=batch_size)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from volunet.datasets.layouts import read_dataset
 from volunet.errors import TrainingError
 from volunet.extras import check_train_extra
 from volunet.plan import Augmentation, LossName, NormName, Plan, Size3, Triple
-from volunet.volumes import check_output_folder
 
 if TYPE_CHECKING:
     from volunet.training.config import Optimizer, Precision
@@ -68,7 +67,7 @@ def train(
     optimizer: Optimizer = "adamw",
     learning_rate: float | None = None,
     precision: Precision | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     seed: int = 0,
     skip_bad: bool = False,
     resume: bool = False,
@@ -104,10 +103,11 @@ def train(
         learning_rate: Highest of the schedule, instead of the optimizer's own.
         precision: ``float32`` or ``bfloat16`` for activations; None: the quicker on this machine,
             measured, with a budget of minutes; else float32.
-        workers: Processes that prepare patches.
+        workers: Processes that prepare patches; None: 1, or as many as before.
         seed: Seed of weights, patches and augmentation.
         skip_bad: Leave out cases that fail their check, instead of stopping.
-        resume: Go on with the run in `output`; a budget given here replaces its own.
+        resume: Go on with the run in `output`; a budget and `workers` given here replace its own,
+            everything else stays.
         progress: Told how it goes.
 
     Raises:
@@ -141,7 +141,15 @@ def train(
 
     def begin() -> None:
         if resume:
-            resume_run(found, output, minutes=minutes, epochs=epochs, begun=begun, counted=counted)
+            resume_run(
+                found,
+                output,
+                minutes=minutes,
+                epochs=epochs,
+                workers=workers,
+                begun=begun,
+                counted=counted,
+            )
             return
         config = TrainingConfig(
             minutes=minutes,
@@ -150,14 +158,14 @@ def train(
             learning_rate=learning_rate,
             loss=loss,
             precision=precision or "float32",
-            workers=workers,
+            workers=1 if workers is None else workers,
             seed=seed,
         )
-        check_output_folder(output)
         wishes = Wishes(
             fold=fold,
             batch_size=batch_size,
             precision=precision,
+            skip_bad=skip_bad,
             plan={
                 "preset": preset,
                 "features": tuple(features) if features else None,
@@ -171,7 +179,7 @@ def train(
                 "patience": patience,
             },
         )
-        start_run(found, output, config, wishes, begun=begun, skip_bad=skip_bad, counted=counted)
+        start_run(found, output, config, wishes, begun=begun, counted=counted)
 
     with joined_processes():
         first_alone(begin)

@@ -65,7 +65,9 @@ def train(
         Literal["float32", "bfloat16"] | None,
         typer.Option(help="Of activations; default the quicker, measured."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare patches.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that prepare patches; default 1.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out cases that fail their check.")

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from volunet.plan import Size3, Triple
+from volunet.plan import Size3, Triple, total_stride
 
 MIN_VOXELS: Final = 4
 """Voxels that an axis keeps on the lowest level."""
@@ -43,10 +43,7 @@ class Levels:
     @property
     def total_stride(self) -> Size3:
         """Voxels of the input in one voxel of the lowest level, (D, H, W)."""
-        depth, height, width = (
-            math.prod(stride[axis] for stride in self.strides) for axis in range(3)
-        )
-        return depth, height, width
+        return total_stride(self.strides)
 
 
 def plan_levels(size: Size3, spacing_mm: Triple, count: int | None = None) -> Levels:

@@ -36,6 +36,8 @@ class Patch(TypedDict):
 class TrainingPatches(Dataset[Patch]):
     """Augmented patches; patch number i is the same on every machine and with any workers.
 
+    A share of them may be left as they are, which `set_augmented_share` says to all workers.
+
     Args:
         cases: Cases on the model's grid.
         plan: Says the patch's size and the augmentation.
@@ -47,6 +49,12 @@ class TrainingPatches(Dataset[Patch]):
         self._plan = plan
         self._seed = seed
         self._augmentation = make_augmentation(plan)
+        # Shared memory: workers have copies of this object, and are told nothing else.
+        self._augmented_share = torch.ones(()).share_memory_()  # type: ignore[no-untyped-call]
+
+    def set_augmented_share(self, share: float) -> None:
+        """Set which share of the patches to come is augmented, 0…1; those made ahead stay."""
+        self._augmented_share.fill_(share)
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -64,18 +72,18 @@ class TrainingPatches(Dataset[Patch]):
         case = self._cases[order[place]]
         image, label = case.image(), case.label()
         centre = self._choose_centre(rng, case, label.shape)
-        if self._augmentation is None:
+        seed = int(rng.integers(2**31))
+        stays = rng.random() >= float(self._augmented_share)
+        if self._augmentation is None or stays:
             return cut_patch(image, label, centre, self._plan.patch_size)
         cut = cut_patch(image, label, centre, _with_margin(self._plan.patch_size))
-        answer = _run_seeded(self._augmentation, cut, int(rng.integers(2**31)))
+        answer = _run_seeded(self._augmentation, cut, seed)
         return Patch(image=answer["image"].float(), label=answer["segmentation"].long())
 
     def _choose_centre(
         self, rng: np.random.Generator, case: PreparedCase, size: Sequence[int]
     ) -> NDArray[np.int64]:
-        patch = np.asarray(self._plan.patch_size)
-        low = np.minimum(patch // 2, np.asarray(size) // 2)
-        high = np.maximum(np.asarray(size) - (patch - patch // 2), low)
+        low, high = _centres(size, self._plan.patch_size)
         voxels = case.voxels()
         if len(voxels) and rng.random() < FOREGROUND_SHARE:
             of_class = voxels[voxels[:, 0] == rng.choice(np.unique(voxels[:, 0]))]
@@ -85,7 +93,11 @@ class TrainingPatches(Dataset[Patch]):
 
 
 class ValidationPatches(Dataset[Patch]):
-    """One patch a case, around the middle of its foreground; never augmented.
+    """One patch a case, around a voxel of its foreground; never augmented.
+
+    The voxel is of the classes in turn, from case to case, and of its class the nearest to the
+    middle: the middle itself may be background, as it is between two kidneys. A case of background
+    alone is cut in its middle.
 
     Args:
         cases: Cases on the model's grid.
@@ -104,11 +116,13 @@ class ValidationPatches(Dataset[Patch]):
         case = self._cases[index]
         label = case.label()
         voxels = case.voxels()
-        size = np.asarray(label.shape)
-        centre = np.rint(voxels[:, 1:].mean(axis=0)) if len(voxels) else size // 2
-        patch = np.asarray(self._plan.patch_size)
-        low = np.minimum(patch // 2, size // 2)
-        centre = np.clip(centre, low, np.maximum(size - (patch - patch // 2), low))
+        centre = np.asarray(label.shape) // 2
+        if len(voxels):
+            classes = np.unique(voxels[:, 0])
+            places = voxels[voxels[:, 0] == classes[index % len(classes)], 1:]
+            off_middle = places - places.mean(axis=0)
+            centre = places[np.argmin((off_middle**2).sum(axis=1))]
+        centre = np.clip(centre, *_centres(label.shape, self._plan.patch_size))
         return cut_patch(case.image(), label, centre.astype(np.int64), self._plan.patch_size)
 
 
@@ -167,6 +181,13 @@ def cut_patch(
         image=torch.from_numpy(np.ascontiguousarray(x)),
         label=torch.from_numpy(y[np.newaxis].astype(np.int64)),
     )
+
+
+def _centres(size: Sequence[int], patch_size: Size3) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first and last voxel that a patch may have in its middle so as to lie in the case."""
+    whole, patch = np.asarray(size), np.asarray(patch_size)
+    low = np.minimum(patch // 2, whole // 2)
+    return low, np.maximum(whole - (patch - patch // 2), low)
 
 
 def _with_margin(size: Size3) -> Size3:

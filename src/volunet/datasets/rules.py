@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, get_args
 
 from volunet.datasets.cases import DataSet
 from volunet.datasets.colours import choose_colours
@@ -116,7 +116,8 @@ def plan_from_fingerprint(
         batch_size: Patches in a batch; instead of `BATCH_SIZE`.
         spacing_mm: Spacing of the model's grid in mm, (D, H, W); instead of the median.
         norm: Norm layers; instead of the preset's.
-        dropout: Probability with which a block's channels are dropped; a number, or one a level.
+        dropout: Probability with which a block's channels are dropped; a number, or one a level,
+            of which there are then as many.
         l1: See `Regularisation.l1`.
         l2: See `Regularisation.l2`; its default where not given.
         augmentation: Its strength; instead of `choose_augmentation`.
@@ -126,25 +127,28 @@ def plan_from_fingerprint(
     Raises:
         ConfigError: The preset is unknown, or a number that was given is out of its range.
     """
-    if preset not in PRESETS:
-        raise ConfigError(
-            "preset", f"{preset!r}", f"Presets are {', '.join(PRESETS)}.", "Choose one of them."
-        )
-    _check_positive("features", features)
-    _check_positive("patch_size", patch_size)
-    _check_positive("batch_size", None if batch_size is None else (batch_size,))
-    _check_positive("spacing_mm", spacing_mm)
-    for name, value in (("l1", l1), ("l2", l2), ("patience", patience)):
-        _check_range(name, value, math.inf)
-    for probability in (dropout,) if isinstance(dropout, (int, float)) else dropout:
-        _check_range("dropout", probability, 1.0)
+    check_choices(
+        preset=preset,
+        features=features,
+        patch_size=patch_size,
+        batch_size=batch_size,
+        spacing_mm=spacing_mm,
+        norm=norm,
+        dropout=dropout,
+        l1=l1,
+        l2=l2,
+        augmentation=augmentation,
+        patience=patience,
+    )
     family = PRESETS[preset]
     features = features or family.features
     spacing_mm = spacing_mm or choose_spacing(fingerprint)
     # Levels follow the patch: training shows the network nothing larger.
     largest = round(patch_share * PATCH_VOXELS)
     size = patch_size or cap_size(size_on_grid(fingerprint, spacing_mm), largest)
-    levels = choose_levels(family, size, spacing_mm, None if features is None else len(features))
+    # What is given for each level says how many there are.
+    given = features or (None if isinstance(dropout, (int, float)) else dropout)
+    levels = choose_levels(family, size, spacing_mm, None if given is None else len(given))
     is_plain = all(kernel == (3, 3, 3) for kernel in levels.kernels) and all(
         stride == (2, 2, 2) for stride in levels.strides
     )
@@ -185,6 +189,49 @@ def plan_from_fingerprint(
         members=members,
         fingerprint=fingerprint,
     )
+
+
+def check_choices(
+    *,
+    preset: str = "auto",
+    features: Sequence[int] | None = None,
+    patch_size: Size3 | None = None,
+    batch_size: int | None = None,
+    spacing_mm: Triple | None = None,
+    norm: str | None = None,
+    dropout: float | Sequence[float] = 0.0,
+    l1: float = 0.0,
+    l2: float | None = None,
+    augmentation: str | None = None,
+    patience: int = 0,
+) -> None:
+    """Refuse arguments of `plan_from_fingerprint` that no data set makes right.
+
+    Raises:
+        ConfigError: One is out of its range or no choice, or two do not fit together.
+    """
+    _check_choice("preset", preset, tuple(PRESETS))
+    _check_positive("features", features)
+    _check_positive("patch_size", patch_size)
+    _check_positive("batch_size", None if batch_size is None else (batch_size,))
+    _check_positive("spacing_mm", spacing_mm)
+    _check_choice("norm", norm, get_args(NormName))
+    _check_choice("augmentation", augmentation, get_args(Augmentation))
+    for name, value in (("l1", l1), ("l2", l2), ("patience", patience)):
+        _check_range(name, value, math.inf)
+    if isinstance(dropout, (int, float)):
+        _check_range("dropout", dropout, 1.0)
+        return
+    for probability in dropout:
+        _check_range("dropout", probability, 1.0)
+    features = features or PRESETS[preset].features
+    if features is not None and len(features) != len(dropout):
+        raise ConfigError(
+            "dropout",
+            f"{len(dropout)} numbers for {len(features)} levels",
+            "Dropout is one number for all levels, or one for each, the lowest included.",
+            "Give as many as there are features, or a single number.",
+        )
 
 
 def choose_normalisation(name: str, fingerprint: Fingerprint, channel: int) -> Normalisation:
@@ -273,6 +320,13 @@ def choose_mirror_axes(classes: Sequence[str]) -> tuple[int, ...]:
         for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
     }
     return () if words & {"left", "right"} else (LEFT_RIGHT_AXIS,)
+
+
+def _check_choice(name: str, value: str | None, choices: Sequence[str]) -> None:
+    if value is not None and value not in choices:
+        raise ConfigError(
+            name, f"{value!r}", f"Choices are {', '.join(choices)}.", "Take one of these."
+        )
 
 
 def _check_range(name: str, value: float | None, limit: float) -> None:

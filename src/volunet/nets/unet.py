@@ -19,6 +19,7 @@ from volunet.plan import (
     OutputActivation,
     Size3,
     Upsampling,
+    total_stride,
 )
 
 
@@ -95,7 +96,7 @@ class UNet3d(nn.Module):
         self.alignment = alignment
         self.norm = norm
         self.deep_supervision = deep_supervision
-        self.total_stride = _product(strides)
+        self.total_stride = total_stride(strides)
 
         def block(channels_in: int, level: int) -> ConvBlock:
             return ConvBlock(
@@ -196,13 +197,6 @@ class UNet3d(nn.Module):
             f"{'DHW'[longest]}{batch}",
             "Train on larger patches, or with norm='group'.",
         )
-
-
-def _product(strides: Sequence[Size3]) -> Size3:
-    total = [1, 1, 1]
-    for stride in strides:
-        total = [t * s for t, s in zip(total, stride, strict=True)]
-    return total[0], total[1], total[2]
 
 
 def _check_choice(name: str, value: object, kind: object) -> None:

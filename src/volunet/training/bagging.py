@@ -17,6 +17,7 @@ from volunet.datasets.cache import PreparedCase
 from volunet.datasets.cases import DataSet
 from volunet.datasets.splits import parse_folds
 from volunet.training.callbacks import Report
+from volunet.training.config import SEEDS
 from volunet.training.fit import FitResult, fit
 from volunet.training.processes import process_rank
 from volunet.training.run_folder import LAST_FILE, Run, member_folder, write_run
@@ -66,6 +67,7 @@ def fit_run(
     results: list[FitResult] = []
     spent_s = (run.prepared_s if resume else 0.0) + time.monotonic() - begun
     for index, fold in enumerate(folds):
+        member_begun = time.monotonic()
         folder = member_folder(run.folder, index + 1)
         folder.mkdir(exist_ok=True)
         minutes = run.config.minutes
@@ -73,13 +75,20 @@ def fit_run(
             # What one member left or took too much, those that follow share.
             minutes = max(SHORTEST_S, 60 * minutes - spent_s) / 60 / (len(folds) - index)
         training, validation = split_names(own, fold)
+        seed = (run.config.seed + index) % SEEDS
         member = Run(
             folder,
             run.plan.model_copy(update={"members": 1}),
-            replace(run.config, fold=str(fold), minutes=minutes, seed=run.config.seed + index),
+            replace(
+                run.config,
+                fold=str(fold),
+                minutes=minutes,
+                seed=seed,
+            ),
             run.dataset,
             training,
             validation,
+            wishes=run.wishes,
         )
         if process_rank() == 0:
             write_run(member)
@@ -88,6 +97,7 @@ def fit_run(
                 member,
                 prepare(training),
                 prepare(validation),
+                begun=member_begun,
                 resume=resume and (folder / LAST_FILE).is_file(),
                 report=report and partial(_tell_share, report, index, len(folds)),
             )

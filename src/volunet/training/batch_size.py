@@ -15,12 +15,14 @@ import torch
 from volunet.datasets.cache import PreparedCase
 from volunet.datasets.patches import Patch, TrainingPatches
 from volunet.errors import ConfigError
-from volunet.nets import network_of
 from volunet.plan import Plan
 from volunet.training.config import TrainingConfig
+from volunet.training.fit_to_time import FEWEST_STEPS
 from volunet.training.losses import SegmentationLoss
 from volunet.training.memory_limit import MemoryLimit, find_memory_limit
+from volunet.training.network import training_network
 from volunet.training.noise_scale import NoiseScale, measure_noise_scale
+from volunet.training.processes import num_processes
 from volunet.training.step_time import training_device
 
 _log = logging.getLogger(__name__)
@@ -53,16 +55,12 @@ class BatchChoice:
         batch_size: Patches in a forward pass.
         accumulate: Passes whose gradients are averaged before a step.
         noise_scale: The estimate of the noise scale.
-        memory_bytes_per_patch: Bytes that each patch of a pass takes; None where not known.
-        limit: Patches in a pass that memory holds; None where not known.
         reason: Why it is these, in one line.
     """
 
     batch_size: int
     accumulate: int
     noise_scale: NoiseScale
-    memory_bytes_per_patch: int | None
-    limit: int | None
     reason: str
 
 
@@ -71,6 +69,7 @@ def choose_batch_size(
     config: TrainingConfig,
     cases: Sequence[PreparedCase],
     *,
+    patches_left: float = math.inf,
     seconds: float | None = None,
     device: torch.device | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -85,6 +84,7 @@ def choose_batch_size(
         plan: Says network, patch and norm; its batch size is kept to where nothing is known.
         config: Says loss, learning rate, precision, seed and budget.
         cases: Training cases on the model's grid.
+        patches_left: Patches that each process has the time for.
         seconds: Time that measuring may take; it then decides by what it has. None:
             `MEASURING_SHARE` of the minutes, but at least `SHORTEST_S`.
         device: Where training will run; None: `training_device`.
@@ -109,8 +109,7 @@ def choose_batch_size(
     # Drawing weights here must not change those that the fit will draw.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = network_of(plan)
-    network = network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        network = training_network(plan).to(device)
     fractions = None if plan.fingerprint is None else plan.fingerprint.class_fractions
     noise = measure_noise_scale(
         network,
@@ -118,49 +117,72 @@ def choose_batch_size(
         _numbered(TrainingPatches(cases, plan, config.seed)),
         micro_batch=min(LEAST, memory.largest_batch or LEAST),
         micro_batches=MICRO_BATCHES,
-        learning_rate=config.highest_learning_rate,
+        learning_rate=config.adamw_learning_rate,
         seconds=seconds - (clock() - begin),
         precision=config.precision,
         clock=clock,
     )
-    choice = decide(noise, memory, plan, num_cases=len(cases))
+    choice = decide(
+        noise,
+        memory,
+        plan,
+        num_cases=len(cases),
+        processes=num_processes(),
+        patches_left=patches_left,
+    )
     _log.info(
         "Batch size: %d a pass, %d a step, chosen in %.0f s: %s.",
         choice.batch_size,
-        choice.batch_size * choice.accumulate,
+        choice.batch_size * choice.accumulate * num_processes(),
         clock() - begin,
         choice.reason,
     )
     return choice
 
 
-def decide(noise: NoiseScale, memory: MemoryLimit, plan: Plan, *, num_cases: int) -> BatchChoice:
+def decide(
+    noise: NoiseScale,
+    memory: MemoryLimit,
+    plan: Plan,
+    *,
+    num_cases: int,
+    processes: int = 1,
+    patches_left: float = math.inf,
+) -> BatchChoice:
     """The choice that what was measured leads to.
 
     Patches a step are the noise scale, or the power of 2 that is nearest as a factor, from `LEAST`
-    to `MOST` and to the number of cases. Where the noise scale is undetermined they are the plan's
-    batch, or the least that the noise scale may be if that is more. Patches a pass are as many of
-    them as memory holds, the plan's batch where that is not known.
+    to `MOST`, to the number of cases and to what leaves the time for `FEWEST_STEPS`. Where the
+    noise scale is undetermined they are the plan's batch, or the least that the noise scale may be
+    if that is more. The processes share them. Patches a pass are as many of a process' share as
+    memory holds, the plan's batch where that is not known.
 
     Args:
         noise: The noise scale.
         memory: The largest batch, at least 1 where it is known.
         plan: Says the batch that was planned, and the norm.
         num_cases: Training cases.
+        processes: Processes that train one network together.
+        patches_left: Patches that each of them has the time for.
     """
     wanted = noise.value if noise.is_determined else max(plan.batch_size, noise.lowest)
-    most = min(MOST, max(LEAST, _power_below(num_cases)))
+    of_cases = max(LEAST, _power_below(num_cases))
+    in_time = max(LEAST, _power_below(int(min(processes * patches_left / FEWEST_STEPS, MOST))))
+    most = min(MOST, of_cases, in_time)
     nearest = 2 ** round(math.log2(min(max(wanted, 1.0), 2.0 * MOST)))
     a_step = min(max(nearest, LEAST), most)
     reasons = [f"the gradient noise scale is {noise}"]
     if nearest < a_step:
         reasons.append(f"{LEAST} patches a step are the least")
     elif nearest > a_step:
-        cases = f", for {num_cases} cases" if most < MOST else ""
-        reasons.append(f"{most} patches a step are the most{cases}")
+        why = f", for {num_cases} cases" if most == of_cases < MOST else ""
+        if in_time < min(of_cases, MOST):
+            why = f", for {FEWEST_STEPS} steps in the time"
+        reasons.append(f"{most} patches a step are the most{why}")
     reasons.append(memory.reason)
     holds = plan.batch_size if memory.largest_batch is None else memory.largest_batch
-    a_pass = min(a_step, _power_below(holds))
+    share = max(smallest_batch(plan), _power_below(a_step // processes))
+    a_pass = min(share, _power_below(holds))
     if a_pass == 1 and _has_batch_norm(plan):
         reasons.append(
             "a pass holds 1 patch, whose own statistics are all that batch norm gets: smaller "
@@ -168,25 +190,21 @@ def decide(noise: NoiseScale, memory: MemoryLimit, plan: Plan, *, num_cases: int
         )
     return BatchChoice(
         batch_size=a_pass,
-        accumulate=a_step // a_pass,
+        accumulate=share // a_pass,
         noise_scale=noise,
-        memory_bytes_per_patch=memory.bytes_per_patch,
-        limit=memory.largest_batch,
         reason="; ".join(reasons),
     )
 
 
 def smallest_batch(plan: Plan) -> int:
-    """2 where batch norm may have a single voxel at the deepest level, of which it takes 2; else 1.
+    """2 where batch norm has one voxel of a patch at the deepest level, and takes 2; else 1."""
+    return 2 if sees_one_voxel(plan) and _has_batch_norm(plan) else 1
 
-    Example: patches of 16×16×16 in a network of total stride 16.
-    """
-    if plan.network is None or not _has_batch_norm(plan):
-        return 1
-    total = [1, 1, 1]
-    for stride in plan.network.strides or [(2, 2, 2)] * (len(plan.network.features) - 1):
-        total = [t * s for t, s in zip(total, stride, strict=True)]
-    return 2 if all(d < 2 * t for d, t in zip(plan.patch_size, total, strict=True)) else 1
+
+def sees_one_voxel(plan: Plan) -> bool:
+    """Whether a patch is one voxel at the deepest level, as 16×16×16 at a total stride of 16."""
+    network = plan.network
+    return network is not None and network.deepest_size(plan.patch_size) == (1, 1, 1)
 
 
 def _has_batch_norm(plan: Plan) -> bool:
@@ -198,8 +216,8 @@ def _numbered(patches: TrainingPatches) -> Iterator[Patch]:
 
 
 def _power_below(number: int) -> int:
-    """The largest power of 2 that is not above a number of at least 1."""
-    return 1 << (number.bit_length() - 1)
+    """The largest power of 2 that is not above a number; 1 of a number below 1."""
+    return 1 << max(0, number.bit_length() - 1)
 
 
 def _too_large(plan: Plan, smallest: int, memory: MemoryLimit) -> ConfigError:

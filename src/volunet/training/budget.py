@@ -19,10 +19,13 @@ rate learns within a few steps to answer background everywhere, and a small fore
 does not bring it back."""
 
 VALIDATIONS: Final = 12
-"""Validations in a budget of minutes."""
+"""Validations of a fit in minutes."""
 
 SHORTEST_INTERVAL_S: Final = 5.0
 """Seconds between validations at the least, however short the budget."""
+
+FADING: Final = 0.2
+"""Share of the fit, its last, in which augmentation fades."""
 
 MARGIN: Final = 1.2
 """The last validation is given so many times what the one before it took."""
@@ -171,9 +174,27 @@ def schedule(spent: float, step: int) -> float:
     return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * spent))
 
 
-def validation_interval_s(budget_s: float) -> float:
-    """Seconds from one validation to the next."""
-    return max(SHORTEST_INTERVAL_S, budget_s / VALIDATIONS)
+def augmented_share(spent: float) -> float:
+    """Share of the training patches that are augmented: all, until it falls to 0 at the end.
+
+    The last steps, which are small, then see what the network is for: scans as they are.
+
+    Args:
+        spent: Share of the fit that is done, 0…1.
+
+    Source:
+        He et al. 2019, https://arxiv.org/abs/1909.09148: to refine a network without augmentation.
+
+    Example:
+        >>> [round(augmented_share(spent), 2) for spent in (0, 0.8, 0.9, 1)]
+        [1.0, 1.0, 0.5, 0.0]
+    """
+    return min(1.0, (1.0 - spent) / FADING)
+
+
+def validation_interval_s(fit_s: float) -> float:
+    """Seconds from one validation to the next, of a fit that is given so many."""
+    return max(SHORTEST_INTERVAL_S, fit_s / VALIDATIONS)
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

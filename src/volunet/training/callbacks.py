@@ -12,9 +12,11 @@ from types import FrameType
 from typing import Any, Final, Self
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger
 
-from volunet.training.budget import Budget
+from volunet.datasets.patches import TrainingPatches
+from volunet.training.budget import Budget, augmented_share
 from volunet.training.curve import draw_curve
 from volunet.training.processes import agree_any, agree_first, process_rank
 
@@ -22,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 Report = Callable[[float, dict[str, float]], None]
 """Told the share of the budget that is spent and the newest figures."""
+
+SHOWN: Final[tuple[str, ...]] = ("train_loss", "val_loss", "val_dice", "train_dice")
+"""Figures that are shown as a fit goes; all others are in ``metrics.csv``."""
 
 NEVER: Final = sys.maxsize
 """Batches between validations that no fit has."""
@@ -106,6 +111,45 @@ class ValidateInTime(pl.Callback):
         self._last = self._clock()
 
 
+class EndWithPatience(EarlyStopping):
+    """Ends a fit after validations without a better Dice.
+
+    A fit that it had ended, and that goes on all the same, has all its patience again.
+
+    Args:
+        patience: Validations in a row.
+    """
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("val_dice", mode="max", patience=patience)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's count."""
+        super().load_state_dict(state_dict)
+        if self.wait_count >= self.patience:
+            self.wait_count = 0
+            _log.warning("The fit had ended as its patience was over; it has all of it again.")
+
+
+class FadeAugmentation(pl.Callback):
+    """Has ever more patches stay as they are towards the end of the budget.
+
+    Args:
+        budget: Knows how much is spent.
+        patches: The training patches.
+    """
+
+    def __init__(self, budget: Budget, patches: TrainingPatches) -> None:
+        self._budget = budget
+        self._patches = patches
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set the share for the patches that are yet to be made."""
+        self._patches.set_augmented_share(augmented_share(self._budget.spent(trainer)))
+
+
 class ShowProgress(pl.Callback):
     """Tells a report function how the fit goes, and draws the curve after each validation.
 
@@ -142,7 +186,11 @@ class ShowProgress(pl.Callback):
 
     def _tell(self, trainer: pl.Trainer) -> None:
         if self._report:
-            figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            figures = {
+                name: float(trainer.callback_metrics[name])
+                for name in SHOWN
+                if name in trainer.callback_metrics
+            }
             self._report(self._budget.spent(trainer), figures)
 
     def _draw(self, trainer: pl.Trainer) -> None:

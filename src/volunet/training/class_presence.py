@@ -1,48 +1,50 @@
-"""Which classes the cases of a fit show: what none shows can be neither learnt nor validated."""
+"""Which classes a fit is shown: what no case shows can be neither learnt nor validated."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from volunet.datasets.cache import PreparedCase
+from volunet.datasets.patches import ValidationPatches
 
 _log = logging.getLogger(__name__)
 
 
-def absent_classes(cases: Sequence[PreparedCase], classes: Sequence[str]) -> tuple[str, ...]:
-    """The foreground classes that no case shows.
+def absent_classes(shown: Iterable[ArrayLike], classes: Sequence[str]) -> tuple[str, ...]:
+    """The foreground classes that are shown nowhere.
 
     Args:
-        cases: Cases on the model's grid.
+        shown: Arrays of class indices, in which the background may be or not; taken one by one,
+            and no more once every class has been seen.
         classes: Names of the classes, background first.
     """
     absent = set(range(1, len(classes)))
-    for case in cases:
+    for indices in shown:
+        absent -= set(np.unique(indices).tolist())
         if not absent:
             break
-        absent -= set(np.unique(case.voxels()[:, 0]).tolist())
     return tuple(name for index, name in enumerate(classes) if index in absent)
 
 
 def can_validate(
-    classes: Sequence[str], training: Sequence[PreparedCase], validation: Sequence[PreparedCase]
+    classes: Sequence[str], training: Sequence[PreparedCase], validation: ValidationPatches
 ) -> bool:
-    """Whether the validation cases show any foreground; classes that are absent are logged.
+    """Whether the validation patches show any foreground; classes that are absent are logged.
 
     Args:
         classes: Names of the classes, background first.
         training: Cases that train.
-        validation: Cases that validate, which may be none.
+        validation: The patches that each validation looks at, at least one.
     """
-    untaught = absent_classes(training, classes)
+    untaught = absent_classes((case.voxels()[:, 0] for case in training), classes)
     if untaught:
         _log.warning("No training case shows %s: it cannot be learnt.", " or ".join(untaught))
-    if not validation:
-        return False
-    unseen = absent_classes(validation, classes)
+    patches = (validation[index] for index in range(len(validation)))
+    unseen = absent_classes((patch["label"] for patch in patches), classes)
     if len(unseen) == len(classes) - 1:
         _log.warning(
             "The validation cases show background alone: nothing validates, and the last weights "
@@ -51,7 +53,7 @@ def can_validate(
         return False
     if unseen:
         _log.warning(
-            "No validation case shows %s: the Dice is that of the other classes.",
+            "No validation patch shows %s: the Dice is that of the other classes.",
             " or ".join(unseen),
         )
     return True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from volunet.errors import ConfigError
@@ -12,8 +14,14 @@ from volunet.plan import LossName, Regularisation
 Optimizer = Literal["adamw", "sgd"]
 Precision = Literal["float32", "bfloat16"]
 
+SEEDS: Final = 2**32
+"""Seeds are below it: NumPy's old generators, which augmentation draws from, take no others."""
+
 MOST_VALIDATED: Final = 24
 """Validation cases that each validation during a fit looks at; more would only cost time."""
+
+
+_LEARNING_RATES: Final[Mapping[Optimizer, float]] = MappingProxyType({"adamw": 3e-3, "sgd": 1e-2})
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,8 @@ class TrainingConfig:
 
     Attributes:
         minutes: Wall-clock budget of everything: reading, preparing, fitting, validating.
-        epochs: Budget in epochs instead; an epoch shows each training case once.
+        epochs: Budget in epochs instead; an epoch shows each training case once, or in its last
+            step some once more.
         fold: ``K/N`` or ``all``, see `volunet.datasets.splits.Fold`.
         optimizer: ``adamw`` or ``sgd`` (with Nesterov momentum 0.99).
         learning_rate: The highest of the schedule; None: 3e-3 for AdamW, 1e-2 for SGD.
@@ -79,6 +88,13 @@ class TrainingConfig:
                     f"{name} is {least} or more.",
                     f"Give {least} or more.",
                 )
+        if self.seed >= SEEDS:
+            raise ConfigError(
+                f"--seed {self.seed}",
+                "too large",
+                f"seed is below {SEEDS}.",
+                "Give another number.",
+            )
         for name, kind in (("optimizer", Optimizer), ("loss", LossName), ("precision", Precision)):
             if getattr(self, name) not in get_args(kind):
                 raise ConfigError(
@@ -91,7 +107,13 @@ class TrainingConfig:
     @property
     def highest_learning_rate(self) -> float:
         """The learning rate given, or the optimizer's own."""
-        return self.learning_rate or {"adamw": 3e-3, "sgd": 1e-2}[self.optimizer]
+        return self.learning_rate or _LEARNING_RATES[self.optimizer]
+
+    @property
+    def adamw_learning_rate(self) -> float:
+        """The highest learning rate of trial steps by AdamW, whatever the optimizer of the fit."""
+        given = self.learning_rate if self.optimizer == "adamw" else None
+        return given or _LEARNING_RATES["adamw"]
 
     @property
     def own_weight_decay(self) -> float:

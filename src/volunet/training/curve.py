@@ -47,7 +47,7 @@ def draw_curve(metrics_file: Path, folder: Path) -> None:
             lines += axes.plot(x, y, style, marker=marker, ms=3, color=colour, label=label)
     losses.set_xlabel("step")
     losses.set_ylabel("loss")
-    losses.set_ylim(bottom=min(0.0, losses.get_ylim()[0]))  # a boundary loss goes below 0
+    losses.set_ylim(bottom=0.0)
     dice.set_ylabel("Dice")
     dice.set_ylim(0, 1)
     losses.grid(alpha=0.3)

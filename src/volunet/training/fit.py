@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from volunet.datasets.cache import PreparedCase
-from volunet.errors import VolunetError
+from volunet.errors import TrainingError, VolunetError
 from volunet.training.averaging import AveragedWeights
 from volunet.training.budget import Budget, validation_interval_s
 from volunet.training.callbacks import (
     NEVER,
+    EndWithPatience,
+    FadeAugmentation,
     Report,
     ShowProgress,
     StopOnInterrupt,
@@ -37,6 +38,7 @@ from volunet.training.checkpoints import (
 from volunet.training.class_presence import can_validate
 from volunet.training.config import Precision
 from volunet.training.loaders import Loaders, worker_errors
+from volunet.training.memory_probe import is_out_of_memory
 from volunet.training.metrics_log import MetricsLogger
 from volunet.training.module import SegmentationModule
 from volunet.training.processes import local_processes, num_processes
@@ -101,8 +103,6 @@ def fit(
     # Without a checkpoint the fit begins anew, but what preparing took is spent.
     before_s = run.prepared_s if resume else 0.0
     resume = resume and (run.folder / LAST_FILE).is_file()
-    if not can_validate(run.plan.classes, training, validation):
-        validation = ()
     pl.seed_everything(config.seed, verbose=False)
     module = SegmentationModule(run.plan, config)
     loaders = Loaders(
@@ -112,8 +112,10 @@ def fit(
         seed=config.seed,
         workers=config.workers,
         accumulate=config.accumulate,
+        by_epochs=config.epochs is not None,
         looked_at=config.validation_cases,
     )
+    validates = bool(validation) and can_validate(run.plan.classes, training, loaders.looked_at)
     budget = Budget(config, begun, before_s)
     averaged = AveragedWeights()
     best = BestWeights(run.folder, averaged)
@@ -132,6 +134,7 @@ def fit(
             max_epochs=config.epochs if config.epochs is not None else -1,
             callbacks=[
                 budget,
+                FadeAugmentation(budget, loaders.patches),
                 interrupt,
                 telemetry,
                 LayerTelemetry(run.folder, budget, last_step),
@@ -139,8 +142,8 @@ def fit(
                 # Behind the averaging and those that end a fit, as it saves the state where they
                 # do.
                 best,
-                *_early_stopping(regularisation.patience, bool(validation)),
-                *_validations(run, bool(validation)),
+                *_early_stopping(regularisation.patience, validates),
+                *_validations(run, validates),
                 last_checkpoint(run.folder),
                 ShowProgress(run.folder, budget, report),
             ],
@@ -157,17 +160,17 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             **_devices(),
-            **_validation_times(run, bool(validation)),
+            **_validation_times(run, validates),
         )
         trainer.fit(
             module,
             loaders.training,
-            loaders.validation if validation else None,
+            loaders.validation if validates else None,
             ckpt_path=run.folder / LAST_FILE if resume else None,
             weights_only=True,
         )
         # The last weights have had the whole schedule; they are not to be missed.
-        if validation and best.validated_at != trainer.global_step:
+        if validates and best.validated_at != trainer.global_step:
             trainer.validate(module, loaders.validation, verbose=False)
     return FitResult(
         steps=trainer.global_step,
@@ -197,7 +200,7 @@ def _early_stopping(patience: int, has_validation: bool) -> list[pl.Callback]:
     if not has_validation:
         _log.warning("Nothing validates, so that patience %d has no effect.", patience)
         return []
-    return [EarlyStopping("val_dice", mode="max", patience=patience)]
+    return [EndWithPatience(patience)]
 
 
 def _metrics_logger(run: Run, last_step: int | None) -> MetricsLogger:
@@ -224,7 +227,7 @@ def _validations(run: Run, has_validation: bool) -> list[pl.Callback]:
     """What validates now and then in a budget of minutes."""
     if not has_validation or run.config.minutes is None:
         return []
-    return [ValidateInTime(validation_interval_s(60 * run.config.minutes))]
+    return [ValidateInTime(validation_interval_s(60 * run.config.minutes - run.prepared_s))]
 
 
 def _validation_times(run: Run, has_validation: bool) -> dict[str, Any]:
@@ -242,6 +245,7 @@ def _own_errors(folder: Path) -> Iterator[None]:
 
     Raises:
         OutputError: The disk is full; TensorBoard's writer does not say where.
+        TrainingError: The memory is too small for a step.
         KeyboardInterrupt: A second Ctrl-C, of which Lightning makes the process' end.
     """
     try:
@@ -254,6 +258,16 @@ def _own_errors(folder: Path) -> Iterator[None]:
         if isinstance(error, VolunetError) or not is_full(error):
             raise
         raise unwritable(folder, error, None) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, VolunetError) or not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            folder,
+            f"no room in memory for a step ({str(error).splitlines()[0]})",
+            "Network, patch and batch fit into the memory that is free.",
+            "Train anew with --batch-size auto, which finds what fits, or with a smaller "
+            "--patch-size; or free memory and go on with --resume.",
+        ) from error
 
 
 @contextmanager

@@ -7,11 +7,13 @@ What a step costs depends on the machine by a factor of a thousand, so it is mea
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from volunet.errors import ConfigError
 from volunet.plan import Plan
 from volunet.training.budget import validation_interval_s
 from volunet.training.config import MOST_VALIDATED, TrainingConfig
@@ -56,13 +58,11 @@ class TimedPlan:
     Attributes:
         plan: The plan.
         config: The configuration, with its precision.
-        step_s: Seconds of a step, as measured.
-        steps: Steps that are left in the time.
+        steps: Steps that are left in the time, as one was measured.
     """
 
     plan: Plan
     config: TrainingConfig
-    step_s: float
     steps: int
 
 
@@ -79,8 +79,8 @@ def fit_to_time(
 
     Rule: the quickest precision; the largest patch with which the narrowest network makes
     `FEWEST_STEPS`; the widest network that makes `ENOUGH_STEPS`; then the largest batch that
-    leaves four times as many. Measuring ends when it has taken `MEASURING_SHARE` of the time; the
-    best found until then counts.
+    leaves four times as many. Measuring ends when it has taken `MEASURING_SHARE` of the time: the
+    best found until then counts, and smaller patches by their voxels.
 
     Args:
         replan: Makes the plan of a width and a patch.
@@ -90,6 +90,9 @@ def fit_to_time(
             asked of `replan`. A patch that it answers for every share is given, and stays.
         choose_batch: Whether the batch is to be chosen.
         choose_precision: Whether the precision is to be chosen.
+
+    Raises:
+        ConfigError: Memory is too small for a step.
     """
     clock = _Clock(MEASURING_SHARE * left_s)
     plan = replan(WIDTHS[0] if choose_network else WIDTHS[-1], PATCH_SHARES[0])
@@ -102,8 +105,13 @@ def fit_to_time(
             if left_s / step_s >= FEWEST_STEPS:
                 break
             its_plan = replan(WIDTHS[0], smaller)
-            if its_plan != plan:  # volumes may be smaller than the share, or the patch be given
-                share, plan, step_s = smaller, its_plan, measure_step(its_plan, config)
+            if its_plan == plan:  # volumes may be smaller than the share, or the patch be given
+                continue
+            if clock.is_over and step_s < math.inf:
+                step_s *= math.prod(its_plan.patch_size) / math.prod(plan.patch_size)
+            else:
+                step_s = measure_step(its_plan, config)
+            share, plan = smaller, its_plan
         for width in WIDTHS[1:]:
             wider = replan(width, share)
             # A wider network is at least as slow: without this much room it need not be tried.
@@ -121,6 +129,8 @@ def fit_to_time(
         if left_s / its_step_s < 4 * ENOUGH_STEPS:
             break
         plan, step_s = larger, its_step_s
+    if step_s == math.inf:
+        raise _too_large(plan)
     config = replace(config, validation_cases=_affordable_cases(plan, left_s, step_s))
     steps = int(left_s / step_s)
     features = "–" if plan.network is None else ", ".join(map(str, plan.network.features))
@@ -134,7 +144,7 @@ def fit_to_time(
         step_s,
         steps,
     )
-    return TimedPlan(plan, config, step_s, steps)
+    return TimedPlan(plan, config, steps)
 
 
 def _quicker(plan: Plan, config: TrainingConfig, step_s: float) -> tuple[TrainingConfig, float]:
@@ -145,6 +155,16 @@ def _quicker(plan: Plan, config: TrainingConfig, step_s: float) -> tuple[Trainin
             if its_step_s <= _PAYS * step_s:
                 config, step_s = other, its_step_s
     return config, step_s
+
+
+def _too_large(plan: Plan) -> ConfigError:
+    size = "×".join(map(str, plan.patch_size))
+    return ConfigError(
+        "volunet train",
+        f"no room in memory for a step of {plan.batch_size} patches of {size} voxels",
+        "Network, patch and batch fit into the memory that is free.",
+        "Give a smaller --patch-size, fewer --features or --batch-size auto, or free memory.",
+    )
 
 
 def _affordable_cases(plan: Plan, left_s: float, step_s: float) -> int:

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -22,13 +22,16 @@ from volunet.errors import TrainingError, VolunetError
 from volunet.plan import Plan
 from volunet.training.processes import num_processes, process_rank
 
+LONG_EPOCH: Final = 1000
+"""Steps of an epoch where epochs do not count."""
+
 
 class TimedLoader(DataLoader[Any]):
     """A loader that measures how long it is waited for, and raises what its workers met as it was.
 
     Attributes:
-        waited_s: Seconds that were spent waiting for a batch, but for the first of each round,
-            for which workers may have to be started.
+        waited_s: Seconds that were spent waiting for a batch, but for the first of all, for which
+            workers have to be started.
 
     Raises:
         VolunetError: What a worker met, with the file.
@@ -36,10 +39,10 @@ class TimedLoader(DataLoader[Any]):
     """
 
     waited_s = 0.0
+    _is_running = False
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         batches = super().__iter__()
-        first = True
         while True:
             begin = time.monotonic()
             try:
@@ -49,9 +52,9 @@ class TimedLoader(DataLoader[Any]):
                 return
             if isinstance(batch, VolunetError):
                 raise batch
-            if not first:
+            if self._is_running:
                 self.waited_s += time.monotonic() - begin
-            first = False
+            self._is_running = True
             yield batch
 
 
@@ -77,12 +80,19 @@ def worker_errors() -> Iterator[None]:
             "a process that prepares patches",
             f"ended by itself ({str(known).splitlines()[0]})",
             "Such a process lives as long as the fit. The system ends it where memory is short.",
-            "Free memory, or go on with --resume --workers 0.",
+            "Free memory, or prepare them without such processes: go on with --resume --workers 0.",
         ) from error
 
 
 class Loaders:
     """The loaders of a run.
+
+    Attributes:
+        sampler: Says which patches train, in their order.
+        patches: Makes them.
+        training: Gives them in batches.
+        looked_at: The patches that each validation looks at.
+        validation: Gives them one by one; beside it as many of training cases.
 
     Args:
         plan: Says the patches.
@@ -91,6 +101,9 @@ class Loaders:
         seed: Seed of the training patches.
         workers: Processes that prepare training patches.
         accumulate: Batches a step; an epoch is whole steps.
+        by_epochs: Whether epochs count: each then shows every case once, and patches are awaited at
+            its start, as none is prepared beyond its end. Else an epoch has `LONG_EPOCH` steps or a
+            few more.
         looked_at: Validation cases that are looked at in each validation, and as many training
             cases beside them.
     """
@@ -104,13 +117,17 @@ class Loaders:
         seed: int,
         workers: int,
         accumulate: int,
+        by_epochs: bool,
         looked_at: int,
     ) -> None:
         per_step = plan.batch_size * accumulate * num_processes()
         steps = -(-len(training) // per_step)
+        if not by_epochs:
+            steps *= -(-LONG_EPOCH // steps)
         self.sampler = ConsecutiveSampler(steps * per_step, process_rank(), num_processes())
+        self.patches = TrainingPatches(training, plan, seed)
         self.training = TimedLoader(
-            _Reported(TrainingPatches(training, plan, seed)),
+            _Reported(self.patches),
             batch_size=plan.batch_size,
             sampler=self.sampler,
             num_workers=workers,
@@ -119,10 +136,12 @@ class Loaders:
             prefetch_factor=4 if workers else None,
             collate_fn=_collate,
         )
-        # Evenly through the cases, as their names often follow place and time.
-        self.validation = [
-            DataLoader(ValidationPatches(_evenly(cases, looked_at), plan), batch_size=1)
+        self.looked_at, beside = (
+            ValidationPatches(_to_look_at(cases, looked_at), plan)
             for cases in (validation, training)
+        )
+        self.validation = [
+            DataLoader(patches, batch_size=1) for patches in (self.looked_at, beside)
         ]
 
 
@@ -149,9 +168,14 @@ def _collate(items: list[Any]) -> Any:
     return default_collate(items)
 
 
-def _evenly(cases: Sequence[PreparedCase], count: int) -> list[PreparedCase]:
-    count = min(count, len(cases))
-    return [cases[index * len(cases) // count] for index in range(count)]
+def _to_look_at(cases: Sequence[PreparedCase], count: int) -> list[PreparedCase]:
+    """Some of the cases that show a class: of background alone there is no Dice.
+
+    Evenly through the cases, as their names often follow place and time.
+    """
+    shown = [case for case in cases if len(case.voxels())]
+    count = min(count, len(shown))
+    return [shown[index * len(shown) // count] for index in range(count)]
 
 
 def _start_worker(_worker: int) -> None:

@@ -19,10 +19,10 @@ from typing import Final
 
 import torch
 
-from volunet.nets import network_of
 from volunet.plan import LossName, Plan
 from volunet.training.config import Precision
 from volunet.training.losses import SegmentationLoss
+from volunet.training.network import training_network
 
 OUT_OF_MEMORY: Final = 3
 """Exit status where an allocation was refused."""
@@ -107,7 +107,7 @@ def measure_peaks(
         (0, bytes before the network is made), then (patches, bytes) of each batch.
     """
     yield 0, peak()
-    network = network_of(plan).to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
+    network = training_network(plan).to(device).train()
     loss = SegmentationLoss(loss_name)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 

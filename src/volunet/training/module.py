@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import pytorch_lightning as pl
@@ -12,12 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from volunet.datasets.patches import Patch
-from volunet.nets import UNet3d
-from volunet.nets.presets import member_of
 from volunet.plan import Plan
 from volunet.training.config import TrainingConfig
 from volunet.training.losses import SegmentationLoss
-from volunet.training.thin_levels import spare_thin_levels
+from volunet.training.network import training_network
 
 DICE_NAMES: Final = ("val_dice", "train_dice")
 """The Dice that each validation loader gives: of validation cases, of training cases."""
@@ -39,8 +36,7 @@ class SegmentationModule(pl.LightningModule):
         self._config = config
         self._regularisation = plan.regularisation
         self._num_classes = len(plan.classes)
-        self.network = to_channels_last(member_of(plan))
-        spare_thin_levels(self.network)
+        self.network = training_network(plan)
         fingerprint = plan.fingerprint
         fractions = None if fingerprint is None else fingerprint.class_fractions
         self.loss = SegmentationLoss(config.loss, fractions)
@@ -48,7 +44,6 @@ class SegmentationModule(pl.LightningModule):
             DiceMetric(include_background=False, reduction="none", ignore_empty=True)
             for _ in DICE_NAMES
         ]
-        self.validation_dice = math.nan
 
     def training_step(self, batch: Patch, batch_idx: int) -> Tensor:
         """Loss of a batch of patches, the penalty of `Regularisation.l1` included."""
@@ -88,8 +83,6 @@ class SegmentationModule(pl.LightningModule):
             scores = metric.aggregate()
             metric.reset()
             mean = torch.nan_to_num(torch.nanmean(torch.nanmean(scores, dim=0)), nan=0.0)
-            if name == DICE_NAMES[0]:
-                self.validation_dice = float(mean)
             self.log(name, mean, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -116,9 +109,3 @@ def decayed_parameters(network: nn.Module) -> list[nn.Parameter]:
     the network simpler, only its layers quieter.
     """
     return [parameter for parameter in network.parameters() if parameter.ndim > 1]
-
-
-def to_channels_last(network: UNet3d) -> UNet3d:
-    """Lay the weights out with channels last, the order that oneDNN and cuDNN convolve fastest."""
-    laid_out: UNet3d = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return laid_out

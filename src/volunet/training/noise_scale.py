@@ -109,21 +109,6 @@ def unbiased_parts(
     return gradient_squared, trace
 
 
-def noise_scale(
-    small_norm_squared: float, big_norm_squared: float, small_batch: int, big_batch: int
-) -> float:
-    """tr(Σ)/|G|² in patches from two squared norms, whose arguments `unbiased_parts` describes.
-
-    Infinite where the estimate of |G|² is not above 0, as the gradient is lost in its noise.
-
-    Example:
-        >>> noise_scale(5.0, 3.0, 1, 2), noise_scale(5.0, 2.0, 1, 2)
-        (4.0, inf)
-    """
-    parts = unbiased_parts(small_norm_squared, big_norm_squared, small_batch, big_batch)
-    return _ratio(parts[1], parts[0])
-
-
 class NoiseScaleEstimator:
     """Averages |G|² and tr(Σ) over pairs of batches; the ratio of the means is the estimate.
 

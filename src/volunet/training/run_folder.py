@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
-from volunet.errors import ConfigError
+from volunet.errors import ConfigError, VolunetError
 from volunet.nets import Ensemble, Network, UNet3d, network_of
 from volunet.plan import Plan, read_plan
 from volunet.training.config import TrainingConfig
@@ -61,7 +61,8 @@ class Run:
         training: Names of the training cases.
         validation: Names of the validation cases.
         prepared_s: Seconds of the budget that had gone before the fit began.
-        wishes: What the user asked for, until the plan has followed from it; then None.
+        wishes: What the user asked for; None in a run that does not tell.
+        is_settled: Whether the plan has followed from the wishes, and from what was measured.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class Run:
     validation: tuple[str, ...]
     prepared_s: float = 0.0
     wishes: Wishes | None = None
+    is_settled: bool = True
 
 
 def write_run(run: Run) -> None:
@@ -85,6 +87,7 @@ def write_run(run: Run) -> None:
         "validation": run.validation,
         "prepared_s": run.prepared_s,
         "wishes": None if run.wishes is None else run.wishes.to_json(),
+        "is_settled": run.is_settled,
     }
     _write_text(run.folder / RUN_FILE, json.dumps(description, indent=2))
 
@@ -116,7 +119,7 @@ def read_run(folder: str | Path) -> Run:
             f"This volunet reads version {RUN_VERSION}.",
             "Train again, or use the volunet that wrote it.",
         )
-    open_wishes = description.get("wishes")
+    wishes = description.get("wishes")
     try:
         return Run(
             folder=folder,
@@ -126,9 +129,13 @@ def read_run(folder: str | Path) -> Run:
             training=tuple(description["training"]),
             validation=tuple(description["validation"]),
             prepared_s=float(description.get("prepared_s", 0.0)),
-            wishes=None if open_wishes is None else Wishes.from_json(open_wishes),
+            wishes=None if wishes is None else Wishes.from_json(wishes),
+            # Runs were described without it as long as wishes ended with their settling.
+            is_settled=bool(description.get("is_settled", wishes is None)),
         )
-    except (KeyError, TypeError, FileNotFoundError) as error:
+    except VolunetError:
+        raise
+    except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
         raise _unreadable(file, str(error)) from error
 
 

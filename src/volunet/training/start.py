@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from volunet.datasets.cache import PreparedCase, prepare_cases
 from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.check import check_dataset
 from volunet.datasets.fingerprint import take_fingerprint
-from volunet.datasets.rules import plan_from_fingerprint
+from volunet.datasets.rules import check_choices, plan_from_fingerprint
 from volunet.datasets.splits import (
     DEFAULT_FOLDS,
     Fold,
@@ -24,11 +25,12 @@ from volunet.datasets.splits import (
 )
 from volunet.errors import ConfigError, TrainingError
 from volunet.plan import Fingerprint, Plan
-from volunet.training.batch_size import choose_batch_size, smallest_batch
+from volunet.training.batch_size import choose_batch_size, sees_one_voxel, smallest_batch
 from volunet.training.config import TrainingConfig
 from volunet.training.fit_to_time import fit_to_time
 from volunet.training.run_folder import CACHE_FOLDER, Run, read_run, write_run
 from volunet.training.wishes import Wishes
+from volunet.volumes import check_output_folder
 
 _log = logging.getLogger(__name__)
 
@@ -46,18 +48,16 @@ def start_run(
     wishes: Wishes,
     *,
     begun: float,
-    skip_bad: bool,
     counted: Counted,
 ) -> Run:
     """Check, measure, prepare and plan, and write the run's description.
 
     Args:
         dataset: The data set.
-        folder: The run folder.
+        folder: The run folder; new or empty.
         config: The budget and the settings that are given.
         wishes: What else the user asked for.
         begun: When the budget's clock began, in `time.monotonic`'s seconds.
-        skip_bad: Leave out cases that fail their check, instead of stopping.
         counted: Told how it goes.
 
     Returns:
@@ -66,22 +66,24 @@ def start_run(
     Raises:
         DatasetError: Cases fail their check, or are too few for the folds.
         ConfigError: A flag does not fit.
-        TrainingError: Reading has taken most of the time already.
+        OutputError: The run folder is not empty.
+        TrainingError: Reading takes most of the time.
     """
-    if wishes.fold is not None:
-        parse_folds(wishes.fold, len(dataset.cases))  # a wrong one shows before all cases are read
+    _check_early(dataset, wishes)
+    check_output_folder(folder)
+    in_time = _watched(counted, config, begun, "Give it more time")
     dataset = check_dataset(
-        dataset, skip_bad=skip_bad, progress=partial(counted, "check the cases")
+        dataset, skip_bad=wishes.skip_bad, progress=partial(in_time, "check the cases")
     )
     # Cases that were left out make fewer folds.
     config = replace(config, fold=wishes.fold or default_fold(dataset))
     folds = parse_folds(config.fold, len(dataset.cases))
     training, validation = _split(dataset, folds)
-    fingerprint = take_fingerprint(dataset, progress=partial(counted, "measure the cases"))
+    fingerprint = take_fingerprint(dataset, progress=partial(in_time, "measure the cases"))
     plan = _plan(dataset, fingerprint, wishes, len(folds))
     spent_s = time.monotonic() - begun
     root = str(dataset.root.resolve())
-    run = Run(folder, plan, config, root, training, validation, spent_s, wishes)
+    run = Run(folder, plan, config, root, training, validation, spent_s, wishes, is_settled=False)
     write_run(run)
     run = _settle(dataset, run, begun, counted)
     run = replace(run, prepared_s=time.monotonic() - begun)
@@ -95,6 +97,7 @@ def resume_run(
     *,
     minutes: float | None,
     epochs: int | None,
+    workers: int | None,
     begun: float,
     counted: Counted,
 ) -> Run:
@@ -105,6 +108,7 @@ def resume_run(
         folder: The run folder.
         minutes: Budget that replaces the run's.
         epochs: The same in epochs.
+        workers: Processes that prepare patches, instead of as many as before.
         begun: When this part of the training began, in `time.monotonic`'s seconds.
         counted: Told how it goes.
 
@@ -114,10 +118,15 @@ def resume_run(
     """
     run = read_run(folder)
     _named(dataset, run.training + run.validation, run)  # another data set changes nothing
+    config = run.config
     if minutes is not None or epochs is not None:
-        run = replace(run, config=replace(run.config, minutes=minutes, epochs=epochs))
+        config = replace(config, minutes=minutes, epochs=epochs)
+    if workers is not None:
+        config = replace(config, workers=workers)
+    if config != run.config:
+        run = replace(run, config=config)
         write_run(run)
-    if run.wishes is not None:
+    if not run.is_settled:
         # The time before stays the run's; what is spent from now on the fit counts itself.
         run = _settle(dataset, run, begun - run.prepared_s, counted)
         write_run(run)
@@ -141,8 +150,13 @@ def prepare_run(
     )
 
 
-def time_left(minutes: float, begun: float) -> float:
+def time_left(minutes: float, begun: float, advice: str) -> float:
     """Seconds of the budget that are left for the fit.
+
+    Args:
+        minutes: The budget.
+        begun: When its clock began, in `time.monotonic`'s seconds.
+        advice: What to do where it is too little; the minutes follow it.
 
     Raises:
         TrainingError: It is less than a fifth of it.
@@ -154,8 +168,7 @@ def time_left(minutes: float, begun: float) -> float:
             f"--minutes {minutes:g}",
             f"reading and preparing the cases took {gone / 60:.1f} minutes",
             f"They may take {LONGEST_PREPARATION:.0%} of the minutes; the rest trains.",
-            "The prepared cases are kept: go on with --resume and more time, such as --minutes "
-            f"{max(1, round(5 * gone / 60))}.",
+            f"{advice}, such as --minutes {max(1, round(5 * gone / 60))}.",
         )
     return left
 
@@ -186,24 +199,30 @@ def _settle(dataset: DataSet, run: Run, begun: float, counted: Counted) -> Run:
     plan, config, wishes = run.plan, run.config, run.wishes
     if wishes is None or plan.fingerprint is None:
         return run
-    cases = prepare_run(dataset, run, run.training + run.validation, counted)
+    advice = "The prepared cases are kept: go on with --resume and more time"
+    in_time = _watched(counted, config, begun, advice)
+    cases = prepare_run(dataset, run, run.training + run.validation, in_time)
+    patches_left = math.inf
     if config.minutes is not None:
         replan = partial(_plan, dataset, plan.fingerprint, wishes, plan.members)
         timed = fit_to_time(
             lambda width, share: replan(width=width, patch_share=share),
             config,
-            time_left(config.minutes, begun) / plan.members,
+            time_left(config.minutes, begun, advice) / plan.members,
             choose_network=wishes.leave_network,
             choose_batch=wishes.batch_size is None,
             choose_precision=wishes.precision is None,
         )
         plan, config = timed.plan, timed.config
+        patches_left = timed.steps * plan.batch_size
     if wishes.batch_size == "auto":
         member = plan.model_copy(update={"members": 1})
-        chosen = choose_batch_size(member, config, cases[: len(run.training)])
+        chosen = choose_batch_size(
+            member, config, cases[: len(run.training)], patches_left=patches_left
+        )
         plan = plan.model_copy(update={"batch_size": chosen.batch_size})
         config = replace(config, accumulate=chosen.accumulate)
-    return replace(run, plan=plan, config=config, wishes=None)
+    return replace(run, plan=plan, config=config, is_settled=True)
 
 
 def _plan(
@@ -214,15 +233,41 @@ def _plan(
     if isinstance(wishes.batch_size, int):
         arguments["batch_size"] = wishes.batch_size
     plan = plan_from_fingerprint(dataset, fingerprint, **arguments)
-    if plan.batch_size < smallest_batch(plan):
+    by_batch = plan.batch_size < smallest_batch(plan)
+    if by_batch or (sees_one_voxel(plan) and plan.network and plan.network.norm == "instance"):
         size = "×".join(map(str, plan.patch_size))
+        norm, more = ("Batch", "--batch-size 2, ") if by_batch else ("Instance", "")
         raise ConfigError(
-            f"--batch-size {plan.batch_size}",
+            f"--batch-size {plan.batch_size}" if by_batch else "--norm instance",
             f"a patch of {size} voxels, of which the deepest level sees a single one",
-            "Batch norm needs two values of each channel, or it has nothing to compare.",
-            "Give --batch-size 2, a larger --patch-size, fewer --features or --norm group.",
+            f"{norm} norm needs two values of each channel, or it has nothing to compare.",
+            f"Give {more}a larger --patch-size, fewer --features or --norm group.",
         )
     return plan
+
+
+def _check_early(dataset: DataSet, wishes: Wishes) -> None:
+    """Refuse, before all cases are read, what none of them will make right.
+
+    Raises:
+        ConfigError: A flag does not fit.
+        DatasetError: There are fewer cases than folds.
+    """
+    number = wishes.batch_size if isinstance(wishes.batch_size, int) else None
+    check_choices(**wishes.plan, batch_size=number)
+    if wishes.fold is not None:
+        _split(dataset, parse_folds(wishes.fold, len(dataset.cases)))
+
+
+def _watched(counted: Counted, config: TrainingConfig, begun: float, advice: str) -> Counted:
+    """Ends, by the error of `time_left`, the reading of cases that takes too much of a budget."""
+
+    def tell(stage: str, done: int, total: int) -> None:
+        counted(stage, done, total)
+        if config.minutes is not None:
+            time_left(config.minutes, begun, advice)
+
+    return tell
 
 
 def _split(dataset: DataSet, folds: Sequence[Fold]) -> tuple[tuple[str, ...], tuple[str, ...]]:

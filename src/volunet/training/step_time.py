@@ -10,6 +10,7 @@ from torch import Tensor
 
 from volunet.plan import Plan
 from volunet.training.config import Precision, TrainingConfig
+from volunet.training.memory_probe import is_out_of_memory
 from volunet.training.module import SegmentationModule
 
 _WARM_UP: Final = 1
@@ -43,7 +44,9 @@ def measure_step(plan: Plan, config: TrainingConfig) -> float:
         # The network's first weights are random: the fit's own must not depend on this.
         with torch.random.fork_rng():
             return _measure(plan, config, device)
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         return float("inf")
 
 

@@ -44,7 +44,7 @@ def measure_noise(
         # Batch norm takes its statistics of what is in the pass: as in the fit, as far as it goes.
         micro_batch=run.plan.batch_size,
         steps=STEPS,
-        learning_rate=run.config.highest_learning_rate,
+        learning_rate=run.config.adamw_learning_rate,
         seconds=seconds,
         clock=clock,
     )
