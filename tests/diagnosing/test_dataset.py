@@ -23,6 +23,8 @@ needs_hippocampus = pytest.mark.skipif(
     not HIPPOCAMPUS.is_dir(), reason="MSD Task04_Hippocampus is not here"
 )
 
+NO_CT = "intensity-units: no channel is called CT, and of others the unit is free"
+
 Plant = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """A fault on image and label (i, j, k)."""
 
@@ -87,7 +89,7 @@ FAULTS: dict[str, Plant] = {
 def test_a_fault_in_some_real_cases_is_named_first_and_surely(fault, tmp_path):
     at = (3, 8) if fault != "label-volume-outlier" else (8,)
     dataset = planted(tmp_path, FAULTS[fault], at)
-    first, *others = diagnose_dataset(dataset)
+    first, *others = diagnose_dataset(dataset).findings
     assert (first.fault, first.certainty) == (fault, "high")
     assert first.cases == tuple(dataset.cases[place].name for place in at)
     assert not [finding for finding in others if finding.certainty == "high"]
@@ -97,7 +99,7 @@ def test_a_fault_in_some_real_cases_is_named_first_and_surely(fault, tmp_path):
 @pytest.mark.parametrize("fault", ["label-flipped", "label-shifted"])
 def test_a_fault_in_all_real_cases_is_named(fault, tmp_path):
     dataset = planted(tmp_path, FAULTS[fault], tuple(range(12)))
-    (finding,) = diagnose_dataset(dataset)
+    (finding,) = diagnose_dataset(dataset).findings
     assert (finding.fault, finding.certainty) == (fault, "high")
     assert finding.where == "all 12 cases"
 
@@ -105,7 +107,7 @@ def test_a_fault_in_all_real_cases_is_named(fault, tmp_path):
 @needs_hippocampus
 def test_centimetres_in_one_real_case(tmp_path):
     dataset = planted(tmp_path, lambda image, label: (image, label), (4,), millimetres=0.1)
-    (finding,) = diagnose_dataset(dataset)
+    (finding,) = diagnose_dataset(dataset).findings
     assert (finding.fault, finding.certainty) == ("spacing-outlier", "high")
     assert finding.cases == (dataset.cases[4].name,)
 
@@ -114,7 +116,7 @@ def test_centimetres_in_one_real_case(tmp_path):
 def test_a_real_case_twice():
     dataset = some_cases()
     twice = replace(dataset.cases[5], name="hippocampus_998")
-    (finding,) = diagnose_dataset(replace(dataset, cases=(*dataset.cases, twice)))
+    (finding,) = diagnose_dataset(replace(dataset, cases=(*dataset.cases, twice))).findings
     assert (finding.fault, finding.certainty) == ("duplicate-cases", "high")
     assert finding.cases == (dataset.cases[5].name, "hippocampus_998")
 
@@ -122,8 +124,34 @@ def test_a_real_case_twice():
 @needs_hippocampus
 @pytest.mark.parametrize("first", [0, 60, 130])
 def test_healthy_real_cases_have_no_sure_finding(first):
-    findings = diagnose_dataset(some_cases(20, first))
-    assert [finding for finding in findings if finding.certainty != "low"] == []
+    diagnosis = diagnose_dataset(some_cases(20, first))
+    assert diagnosis.is_healthy
+    assert diagnosis.left_out == (NO_CT,)
+
+
+def without_anterior(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return image, np.where(label == 1, 0, label).astype(np.uint8)
+
+
+@needs_hippocampus
+def test_a_class_that_is_missing_in_a_real_case_is_likely(tmp_path):
+    dataset = planted(tmp_path, without_anterior, (4,))
+    first, *others = diagnose_dataset(dataset).findings
+    assert (first.fault, first.certainty) == ("label-empty", "medium")
+    assert first.cases == (dataset.cases[4].name,)
+    assert not [finding for finding in others if finding.certainty != "low"]
+
+
+@needs_hippocampus
+def test_a_case_with_a_missing_class_is_still_judged(tmp_path):
+    def plant(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return without_anterior(image, np.roll(label, 6, axis=2))
+
+    dataset = planted(tmp_path, plant, (4,))
+    first = diagnose_dataset(dataset).findings[0]
+    assert first.fault in {"label-shifted", "label-noise"}
+    assert first.certainty != "low"
+    assert first.cases == (dataset.cases[4].name,)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +163,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_healthy_phantoms_have_no_finding(phantoms):
-    assert diagnose_dataset(read_dataset(phantoms)) == []
+    assert diagnose_dataset(read_dataset(phantoms)).findings == ()
 
 
 def test_phantoms_scaled_to_0_to_1(phantoms, tmp_path):
@@ -148,30 +176,65 @@ def test_phantoms_scaled_to_0_to_1(phantoms, tmp_path):
         place = tmp_path / f"{case.name}.nii"
         nibabel.save(nibabel.Nifti1Image(array, image.affine), place)
         cases.append(replace(case, images=(place,)))
-    (finding,) = diagnose_dataset(replace(dataset, cases=tuple(cases)))
+    (finding,) = diagnose_dataset(replace(dataset, cases=tuple(cases))).findings
     assert (finding.fault, finding.certainty) == ("intensity-units", "high")
     assert finding.where == "all 6 cases"
 
 
 def test_phantoms_on_too_coarse_a_grid(phantoms):
-    findings = diagnose_dataset(read_dataset(phantoms), spacing_mm=(9.0, 100.0, 100.0))
-    assert {finding.fault for finding in findings} == {"tiny-object-lost"}
+    diagnosis = diagnose_dataset(read_dataset(phantoms), spacing_mm=(9.0, 100.0, 100.0))
+    assert {finding.fault for finding in diagnosis.findings} == {"tiny-object-lost"}
 
 
 def test_progress_and_no_readable_case(phantoms):
     dataset = read_dataset(phantoms)
     told: list[tuple[int, int]] = []
     missing = [replace(case, label=Path("nowhere.nii")) for case in dataset.cases[:2]]
-    (finding,) = diagnose_dataset(
+    diagnosis = diagnose_dataset(
         replace(dataset, cases=tuple(missing)),
         progress=lambda done, total: told.append((done, total)),
     )
+    (finding,) = diagnosis.findings
     assert finding.fault == "unreadable-case"
     assert finding.where == "all 2 cases"
     assert told == [(1, 2), (2, 2)]
+    assert (diagnosis.checked, diagnosis.passed) == (("unreadable-case",), ())
+    no_case = "no case is left: each has a fault that is told before"
+    assert f"spacing-outlier: {no_case}" in diagnosis.left_out
+    assert "duplicate-cases: 0 cases to judge, 2 are needed" in diagnosis.left_out
+    assert "class-imbalance: no label has a class" in diagnosis.left_out
 
 
-def test_findings_are_json(phantoms):
-    findings = diagnose_dataset(read_dataset(phantoms), spacing_mm=(9.0, 100.0, 100.0))
-    text = json.dumps([finding.to_json() for finding in findings])
-    assert json.loads(text)[0]["fault"] == "tiny-object-lost"
+def test_a_diagnosis_is_json(phantoms):
+    diagnosis = diagnose_dataset(read_dataset(phantoms), spacing_mm=(9.0, 100.0, 100.0))
+    text = json.dumps(diagnosis.to_json())
+    content = json.loads(text)
+    assert content["findings"][0]["fault"] == "tiny-object-lost"
+    assert "label-place-outlier: 6 cases to judge, 10 are needed" in content["left_out"]
+    assert "label-place-outlier" not in content["passed"]
+
+
+def test_what_three_cases_cannot_tell_is_left_out(phantoms):
+    dataset = read_dataset(phantoms)
+    diagnosis = diagnose_dataset(replace(dataset, cases=dataset.cases[:3]))
+    for fault, reason in {
+        "spacing-outlier": "3 cases to judge, 4 are needed",
+        "label-empty": "a single class: 3 cases with a label, 4 are needed",
+        "classes-swapped": "3 cases to judge, 6 are needed",
+        "intensity-outlier": "3 cases to judge, 6 are needed",
+        "label-volume-outlier": "3 cases to judge, 6 are needed",
+        "label-place-outlier": "3 cases to judge, 10 are needed",
+        "label-noise": "3 cases to judge, 6 are needed",
+    }.items():
+        assert f"{fault}: {reason}" in diagnosis.left_out
+        assert (fault in diagnosis.passed) == (fault == "label-empty")
+    assert diagnosis.is_healthy
+    assert any(line.startswith("label-flipped: ") for line in diagnosis.left_out)
+
+
+def test_each_fault_is_judged_or_left_out(phantoms):
+    diagnosis = diagnose_dataset(read_dataset(phantoms))
+    told = {line.split(":")[0] for line in diagnosis.left_out}
+    assert len(told | set(diagnosis.checked)) == 16
+    assert len(diagnosis.checked) == len(set(diagnosis.checked))
+    assert diagnosis.passed == diagnosis.checked

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volunet.datasets.layouts import read_dataset
-from volunet.diagnosing.finding import order_findings
 from volunet.extras import check_train_extra
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def doctor(path: str | Path, *, probe: bool = True, progress: Progress | None = 
         progress: Told how it goes.
 
     Returns:
-        The findings, the surest first, and what was looked for.
+        The findings, the surest first, what was looked for, and what was left out and why.
 
     Raises:
         ConfigError: The run folder is damaged, or PyTorch is not installed.
@@ -52,13 +51,9 @@ def _of_run(folder: Path, probe: bool, progress: Progress | None) -> Diagnosis:
 
 
 def _of_dataset(path: Path, progress: Progress | None) -> Diagnosis:
-    from volunet.diagnosing.dataset import DATASET_FAULTS, diagnose_dataset
-    from volunet.diagnosing.diagnosis import Diagnosis
+    from volunet.diagnosing.dataset import diagnose_dataset
 
-    dataset = read_dataset(path)
-    findings = diagnose_dataset(
-        dataset, progress=None if progress is None else partial(progress, "look at the cases")
-    )
-    return Diagnosis(
-        "dataset", str(dataset.root), tuple(order_findings(findings)), checked=DATASET_FAULTS
+    return diagnose_dataset(
+        read_dataset(path),
+        progress=None if progress is None else partial(progress, "look at the cases"),
     )

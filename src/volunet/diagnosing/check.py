@@ -6,20 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.looks import LeftOut, Looks
 from volunet.diagnosing.record import Record
 from volunet.training.run_folder import LAYERS_FILE, METRICS_FILE
 
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A look that could not be taken.
-
-    Attributes:
-        reason: Why not.
-    """
-
-    reason: str
-
+__all__ = ["Answer", "Check", "LeftOut", "take_looks"]
 
 Answer = Finding | LeftOut | None
 """What a look answers: a fault, that it could not look, or that nothing is wrong."""
@@ -59,15 +50,8 @@ def take_looks(
     Returns:
         The findings, the faults that were looked for, and what was left out, with the reason.
     """
-    findings: list[Finding] = []
-    checked: list[str] = []
-    left_out: list[str] = []
+    looks, findings = Looks(), list[Finding]()
     for check in checks:
         answer = check.answer(record)
-        if isinstance(answer, LeftOut):
-            left_out.append(f"{check.fault}: {answer.reason}")
-            continue
-        checked.append(check.fault)
-        if answer is not None:
-            findings.append(answer)
-    return findings, checked, left_out
+        findings += looks.note(check.fault, [] if answer is None else [answer])
+    return findings, looks.checked, looks.left_out

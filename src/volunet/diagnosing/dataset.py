@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from volunet.datasets.cases import DataSet
@@ -14,6 +15,7 @@ from volunet.diagnosing.cases.empty import find_empty
 from volunet.diagnosing.cases.flipped import find_flipped
 from volunet.diagnosing.cases.imbalance import find_imbalance
 from volunet.diagnosing.cases.intensity import find_intensity_outliers
+from volunet.diagnosing.cases.missing import find_missing_classes
 from volunet.diagnosing.cases.noise import find_noise
 from volunet.diagnosing.cases.place import find_place_outliers
 from volunet.diagnosing.cases.saturated import find_saturated
@@ -25,55 +27,44 @@ from volunet.diagnosing.cases.tiny import find_tiny_objects
 from volunet.diagnosing.cases.units import find_wrong_units
 from volunet.diagnosing.cases.unreadable import find_unreadable
 from volunet.diagnosing.cases.volume import find_volume_outliers
+from volunet.diagnosing.diagnosis import Diagnosis, without_repeats
 from volunet.diagnosing.finding import Finding, order_findings
+from volunet.diagnosing.looks import Answers, LeftOut, Looks
 from volunet.plan import Triple
 
 MINORITY: Final = 0.5
 """Share of the cases that a fault of the scans may keep from the checks behind it."""
 
-Check = Callable[[Study], list[Finding]]
+Look = Callable[[Study], Answers]
 
-SCAN_CHECKS: Final[tuple[Check, ...]] = (
-    find_spacing_outliers,
-    find_constant,
-    find_wrong_units,
-    find_saturated,
+SCAN_LOOKS: Final[Mapping[str, Look]] = MappingProxyType(
+    {
+        "spacing-outlier": find_spacing_outliers,
+        "image-constant": find_constant,
+        "intensity-units": find_wrong_units,
+        "intensity-saturated": find_saturated,
+    }
 )
+"""Fault → the look for it."""
 
-LABEL_CHECKS: Final[tuple[Check, ...]] = (
-    find_empty,
-    find_flipped,
-    find_shifted,
-    find_swapped,
-    find_intensity_outliers,
-    find_volume_outliers,
-    find_place_outliers,
-    find_noise,
+LABEL_LOOKS: Final[Mapping[str, Look]] = MappingProxyType(
+    {
+        "label-empty": find_empty,
+        "label-flipped": find_flipped,
+        "label-shifted": find_shifted,
+        "classes-swapped": find_swapped,
+        "intensity-outlier": find_intensity_outliers,
+        "label-volume-outlier": find_volume_outliers,
+        "label-place-outlier": find_place_outliers,
+        "label-noise": find_noise,
+    }
 )
 """The scans, then the labels; the most specific first. A case that one of them explains, with more
 than a hint, is kept from those behind it: a flipped label is an outlier in place too, and would
 spoil what is usual."""
 
 
-DATASET_FAULTS: Final = (
-    "unreadable-case",
-    "spacing-outlier",
-    "image-constant",
-    "intensity-units",
-    "intensity-saturated",
-    "label-empty",
-    "label-flipped",
-    "label-shifted",
-    "classes-swapped",
-    "intensity-outlier",
-    "label-volume-outlier",
-    "label-place-outlier",
-    "label-noise",
-    "duplicate-cases",
-    "class-imbalance",
-    "tiny-object-lost",
-)
-"""Names of the faults that are looked for."""
+_NO_CASE: Final = LeftOut("no case is left: each has a fault that is told before")
 
 
 def diagnose_dataset(
@@ -82,7 +73,7 @@ def diagnose_dataset(
     folds: int = DEFAULT_FOLDS,
     spacing_mm: Triple | None = None,
     progress: Progress | None = None,
-) -> list[Finding]:
+) -> Diagnosis:
     """Read every case of a data set once and look for what would spoil a training.
 
     Args:
@@ -99,24 +90,31 @@ def diagnose_dataset(
         DatasetError: The data set's own folds are malformed.
     """
     study = read_study(dataset, spacing_mm, progress)
-    findings: list[Finding] = []
+    looks, findings = Looks(), list[Finding]()
+    # What cannot be read and what the grid loses are facts, the others are inferred.
+    facts = looks.note("unreadable-case", find_unreadable(study))
     left = study
-    for check in SCAN_CHECKS + LABEL_CHECKS:
-        if not left.cases:
-            break
-        found = check(left)
+    for fault, look in (*SCAN_LOOKS.items(), *LABEL_LOOKS.items()):
+        found = looks.note(fault, look(left) if left.cases else [_NO_CASE])
         findings += found
         told = {name for one in found if one.certainty != "low" for name in one.cases}
         # Labels can be judged on scans in any unit, where most are in the same.
-        if check in LABEL_CHECKS or len(told) <= MINORITY * len(left.cases):
+        if fault in LABEL_LOOKS or len(told) <= MINORITY * len(left.cases):
             left = left.without(told)
-    sized = study.without(_cases_of(findings, "spacing-outlier"))
+    # A class that is missing keeps no case from other looks: what the label has is judged.
+    findings += looks.note("label-empty", find_missing_classes(left))
     whole = study.without(_cases_of(findings, "image-constant"))
-    # What cannot be read and what the grid loses are facts, the others are inferred.
-    facts = find_unreadable(study) + find_tiny_objects(sized)
-    findings += find_duplicates(whole, folds)
-    findings += find_imbalance(study)
-    return order_findings(facts + findings)
+    sized = study.without(_cases_of(findings, "spacing-outlier"))
+    findings += looks.note("duplicate-cases", find_duplicates(whole, folds))
+    findings += looks.note("class-imbalance", find_imbalance(study))
+    facts += looks.note("tiny-object-lost", find_tiny_objects(sized))
+    return Diagnosis(
+        "dataset",
+        str(dataset.root),
+        tuple(order_findings(facts + findings)),
+        checked=without_repeats(looks.checked),
+        left_out=without_repeats(looks.left_out),
+    )
 
 
 def _cases_of(findings: list[Finding], fault: str) -> set[str]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from volunet.diagnosing.cases.flipped import find_flipped
+from volunet.diagnosing.looks import LeftOut
 
 
 def flip(axis):
@@ -54,12 +55,29 @@ def test_without_contrast_the_other_cases_alone_make_it_likely(make_study):
         image, label, spacing = blur(image, label, spacing)
         return flip(0)(image, label, spacing) if next(calls) == 2 else (image, label, spacing)
 
-    (finding,) = find_flipped(make_study(plant, at=range(12)))
+    finding, left_out = find_flipped(make_study(plant, at=range(12)))
     assert finding.certainty == "medium"
     assert finding.cases == ("case_02",)
+    assert left_out.part == "by the image"
+    assert "bit (median), 0.05 is needed" in left_out.reason
 
 
 def test_healthy_and_moved_labels_are_not_flipped(make_study):
     assert find_flipped(make_study()) == []
     move = make_study(lambda i, x, s: (i, np.roll(x, 5, axis=1), s))
     assert find_flipped(move) == []
+
+
+def test_of_few_cases_the_image_alone_tells(make_study):
+    finding, left_out = find_flipped(make_study(flip(0), at=[2], count=5))
+    assert (finding.certainty, finding.cases) == ("medium", ("case_02",))
+    assert left_out == LeftOut("5 cases to judge, 6 are needed", "by the other cases")
+
+
+def test_without_borders_and_others_it_is_left_out(make_study):
+    (left_out,) = find_flipped(make_study(lambda i, x, s: (i, 0 * x, s), at=range(3), count=3))
+    assert left_out == LeftOut(
+        "all flipped alike: 0 cases with a border, 4 are needed; by the image: the contrast at the "
+        "labels' border is 0.000 bit (median), 0.05 is needed; by the other cases: 3 cases to "
+        "judge, 6 are needed"
+    )

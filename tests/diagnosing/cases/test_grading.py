@@ -17,3 +17,11 @@ def test_a_sure_case_is_not_told_as_likely_too():
 def test_empty_groups_are_left_out():
     assert grade(mask(), mask()) == []
     assert [certainty for _, certainty in grade(mask(), mask(0))] == ["medium"]
+
+
+def test_hints_come_last():
+    groups = grade(mask(0), mask(), mask(0, 2))
+    assert [(np.flatnonzero(cases).tolist(), each) for cases, each in groups] == [
+        ([0], "high"),
+        ([2], "low"),
+    ]

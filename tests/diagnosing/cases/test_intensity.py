@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
+
 from volunet.diagnosing.cases.intensity import find_intensity_outliers
+from volunet.diagnosing.looks import LeftOut
 
 
 def test_ct_with_an_offset(make_study):
@@ -23,3 +26,20 @@ def test_the_scale_of_mr_is_free(make_study):
 def test_contrast_agent_is_no_fault(make_study):
     study = make_study(lambda i, x, s: (i + 100 * (x > 0), x, s), channel="CT")
     assert find_intensity_outliers(study) == []
+
+
+def test_few_cases_and_labels_are_left_out(make_study):
+    few = make_study(lambda i, x, s: (-i, x, s), count=5)
+    assert find_intensity_outliers(few) == [LeftOut("5 cases to judge, 6 are needed")]
+    empty = make_study(lambda i, x, s: (i, 0 * x, s), at=range(12), channel="CT")
+    assert find_intensity_outliers(empty) == [LeftOut("no label has a class", "HU of CT")]
+
+
+def test_scans_without_a_common_look_have_no_outlier(make_study):
+    def noise(image, label, spacing):
+        generator = np.random.default_rng(int(label.sum()))
+        return generator.normal(size=image.shape).astype(np.float32), label, spacing
+
+    (left_out,) = find_intensity_outliers(make_study(noise, at=range(12)))
+    assert left_out.part == ""
+    assert left_out.reason.startswith("scans correlate with the mean of the others by ")

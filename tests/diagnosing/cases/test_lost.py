@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from volunet.diagnosing.cases.lost import measure_losses
-from volunet.volumes import Volume
+from volunet.diagnosing.cases.lost import DEBRIS_VOXELS, measure_losses
+from volunet.volumes import Volume, conform_labels
 
 
 def label_with(*boxes: tuple[slice, slice, slice], spacing=(1.0, 1.0, 1.0)) -> Volume:
@@ -61,3 +62,47 @@ def test_an_absent_class_is_unknown():
     losses = measure_losses(label_with(LARGE), 3, "RAS", (2.0, 2.0, 2.0))
     assert np.isnan(losses.volume_kept).tolist() == [True, False, True]
     assert losses.objects.tolist() == [0, 1, 0]
+
+
+def plain_objects(classes, small, index):
+    """Objects of a class and those lost, on the whole volume at once."""
+    parts, _ = ndimage.label(classes == index, np.ones((3, 3, 3)))
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    widened = np.where(classes == index, parts, ndimage.maximum_filter(parts, 3))
+    places = tuple(
+        np.minimum(((found + 0.5) * size / own).astype(int), size - 1)
+        for found, size, own in zip(
+            np.nonzero(small == index), classes.shape, small.shape, strict=True
+        )
+    )
+    survived = np.zeros(len(sizes), bool)
+    survived[widened[places]] = True
+    large = sizes >= DEBRIS_VOXELS
+    return int(large.sum()), int((large & ~survived).sum())
+
+
+@pytest.mark.parametrize("spacing", [(3.0, 3.0, 3.0), (2.5, 1.0, 3.7)], ids=str)
+def test_boxes_and_the_whole_volume_say_the_same(spacing, monkeypatch):
+    monkeypatch.setattr("volunet.diagnosing.cases.planes.PIECE_VOXELS", 200)
+    rng = np.random.default_rng(0)
+    values = ndimage.gaussian_filter(rng.normal(size=(40, 36, 44)), 1.2)
+    classes = np.digitize(values / values.std(), [1.0, 1.8]).astype(np.uint8)
+    label = Volume.of_array(classes, (1.0, 1.0, 1.0))
+    losses = measure_losses(label, 4, "RAS", spacing)
+    small = conform_labels(label, "RAS", spacing).array[0]
+    for index in (1, 2):
+        found = (losses.objects[index], losses.objects_lost[index])
+        assert found == plain_objects(classes, small, index)
+    assert losses.objects.sum() > losses.objects_lost.sum() > 0
+    before, after = (np.bincount(each.ravel(), minlength=4) for each in (classes, small))
+    assert losses.volume_kept[1:3] == pytest.approx(after[1:3] / before[1:3] * np.prod(spacing))
+
+
+def test_a_voxel_stands_for_a_part_that_its_middle_just_misses():
+    array = np.zeros((40, 40, 40), np.uint8)
+    array[36:38, 36:38, 36:38] = 1
+    # 13 voxels of 3 mm span 39 of 40: the middle of the last, at 37.5, is taken for 38.46.
+    losses = measure_losses(Volume.of_array(array, (1.0, 1.0, 1.0)), 2, "RAS", (3.0, 3.0, 3.0))
+    assert losses.volume_kept[1] > 0
+    assert (losses.objects[1], losses.objects_lost[1]) == (1, 0)

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from volunet.diagnosing.cases.noise import find_noise
+from volunet.diagnosing.looks import LeftOut
 
 
 def speckle(image, label, spacing):
@@ -45,4 +46,22 @@ def test_rare_anatomy_is_a_hint(make_study):
 
 def test_healthy_cases_and_few_cases_are_quiet(make_study):
     assert find_noise(make_study()) == []
-    assert find_noise(make_study(speckle, at=[2], count=5)) == []
+    few = make_study(speckle, at=[2], count=5)
+    assert find_noise(few) == [LeftOut("5 cases to judge, 6 are needed")]
+
+
+def test_what_cannot_be_measured_is_left_out(make_study, monkeypatch):
+    study = make_study()
+    monkeypatch.setattr("volunet.diagnosing.cases.study.TRUSTED_DICE", 2.0)
+    (left_out,) = find_noise(study)
+    assert left_out.part == "residuals"
+    assert "2 is needed" in left_out.reason
+
+    def keep_a_few(image, label, spacing):
+        return image, label * (np.cumsum(label > 0).reshape(label.shape) < 50), spacing
+
+    dots = make_study(keep_a_few, at=range(12))
+    (left_out,) = find_noise(dots)
+    assert left_out.reason.startswith(
+        "ragged borders: 0 cases with a class of some size, 6 are needed; residuals: labels have"
+    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from volunet.diagnosing.cases.place import find_place_outliers
+from volunet.diagnosing.looks import LeftOut
 
 
 def elsewhere(*voxels):
@@ -40,4 +41,11 @@ def test_no_common_place_no_outlier(make_study):
 
 
 def test_few_cases_are_quiet(make_study):
-    assert find_place_outliers(make_study(elsewhere(0, 9, 0), at=[2], count=9)) == []
+    few = make_study(elsewhere(0, 9, 0), at=[2], count=9)
+    assert find_place_outliers(few) == [LeftOut("9 cases to judge, 10 are needed")]
+
+
+def test_a_class_of_few_cases_is_left_out(make_study):
+    study = make_study(lambda i, x, s: (i, x % 2, s), at=range(5))
+    few = LeftOut("7 cases with this class, 10 are needed", "lower")
+    assert find_place_outliers(study) == [few]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from volunet.diagnosing.cases.shifted import find_shifted
+from volunet.diagnosing.looks import LeftOut
 
 
 def move(*voxels):
@@ -28,7 +29,9 @@ def test_all_moved_alike_the_image_tells(make_study, voxels):
 
 @pytest.mark.parametrize("voxels", [(0, 0, 0), (1, 0, 0), (0, -1, 1)], ids=str)
 def test_a_voxel_is_how_someone_draws(make_study, voxels):
-    assert find_shifted(make_study(move(*voxels), at=range(12))) == []
+    # Off their peaks, labels cannot be judged one by one; that is said, and no fault found.
+    answers = find_shifted(make_study(move(*voxels), at=range(12)))
+    assert all(isinstance(one, LeftOut) and one.part == "single cases" for one in answers)
     assert find_shifted(make_study(move(*voxels), at=[2])) == []
 
 
@@ -43,4 +46,11 @@ def test_without_contrast_nothing_is_said(make_study):
         generator = np.random.default_rng(int(label.sum()))
         return generator.normal(size=image.shape).astype(np.float32), label, spacing
 
-    assert find_shifted(make_study(noise, at=range(12))) == []
+    (left_out,) = find_shifted(make_study(noise, at=range(12)))
+    assert left_out.part == "single cases"
+    assert left_out.reason.startswith("the contrast at the labels' border is 0.0")
+
+
+def test_three_cases_are_too_few(make_study):
+    (left_out,) = find_shifted(make_study(move(0, 5, 0), at=[2], count=3))
+    assert left_out == LeftOut("3 cases with a border, 4 are needed")

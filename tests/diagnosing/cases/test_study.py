@@ -64,3 +64,23 @@ def test_few_cases_have_no_atlas(make_study):
     study = make_study(count=6)
     assert len(study.atlas) == 6
     assert replace(study, cases=study.cases[:5]).atlas == []
+
+
+def test_dice_of_a_class_is_that_of_the_cases_that_have_it(make_study):
+    study = make_study(lambda i, x, s: (i, x % 2, s), at=range(3, 12))
+    having = [fit.overlaps[1, 1] for fit in study.atlas[:3]]
+    assert np.isfinite(having).all()
+    assert np.isnan([fit.overlaps[1, 1] for fit in study.atlas[3:]]).all()
+    assert study.class_dice[1] == np.median(having)
+    assert study.class_dice[0] > 0.7
+    assert replace(study, cases=study.cases[:5]).class_dice.tolist() == []
+
+
+def test_why_the_other_cases_are_not_asked(make_study, monkeypatch):
+    study = make_study(count=6)
+    assert study.atlas_distrust == ""
+    few = replace(study, cases=study.cases[:5])
+    assert few.atlas_distrust == "5 cases to judge, 6 are needed"
+    monkeypatch.setattr("volunet.diagnosing.cases.study.TRUSTED_DICE", 0.95)
+    strict = replace(study, cases=study.cases)
+    assert "with what the other cases say (median), 0.95 is needed" in strict.atlas_distrust

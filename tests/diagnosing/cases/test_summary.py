@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import nibabel
 import numpy as np
 import pytest
 
 from volunet.datasets.layouts import read_dataset
-from volunet.diagnosing.cases.summary import summarise_case
+from volunet.diagnosing.cases.summary import PERCENTILES, summarise_case, summarise_channel
 from volunet.errors import VolumeError
 
 
@@ -75,3 +77,55 @@ def test_voxels_that_are_no_numbers_are_refused(write_set):
 
     with pytest.raises(VolumeError, match="1 voxels are NaN"):
         summarise(write_set(spoil, at=[0], count=1))
+
+
+def test_slabs_and_one_piece_say_the_same(scan, monkeypatch):
+    image, label, _ = scan(0)
+    image, label = image.transpose(2, 0, 1)[:, ::-1], label.transpose(2, 0, 1)[:, ::-1]
+    voxels = np.bincount(label.ravel(), minlength=4)  # the last class is absent
+    monkeypatch.setattr("volunet.diagnosing.cases.planes.PIECE_VOXELS", 1000)
+    found = summarise_channel(image, np.ascontiguousarray(label), voxels)
+    assert (found.minimum, found.maximum) == (image.min(), image.max())
+    assert found.percentiles == tuple(np.percentile(image, PERCENTILES))
+    assert found.mean == pytest.approx(image.mean(dtype=np.float64), rel=1e-12)
+    assert found.deviation == pytest.approx(image.std(dtype=np.float64), rel=1e-12)
+    assert found.at_minimum == np.mean(image == image.min())
+    assert found.at_maximum == np.mean(image == image.max())
+    means = [image[label == index].mean(dtype=np.float64) for index in range(3)]
+    assert found.class_means[:3] == pytest.approx(means, rel=1e-12)
+    assert np.isnan(found.class_means[3])
+
+
+def test_of_a_large_scan_a_sample_is_sorted(monkeypatch):
+    image = np.random.default_rng(0).normal(size=(60, 60, 60)).astype(np.float32)
+    label = np.zeros(image.shape, np.uint8)
+    monkeypatch.setattr("volunet.diagnosing.cases.summary.SORTED_VOXELS", 30_000)
+    found = summarise_channel(image, label, np.array([image.size, 0]))
+    assert found.percentiles == tuple(np.percentile(image[::2, ::2, ::2], PERCENTILES))
+    # Twice the standard error of the median of 27,000 normal values is 0.015.
+    assert found.percentiles[2] == pytest.approx(np.median(image), abs=0.015)
+
+
+def test_a_large_scan_needs_no_second_map(monkeypatch):
+    image = np.random.default_rng(0).normal(size=(64, 128, 128)).astype(np.float32)
+    label = np.zeros(image.shape, np.uint8)
+    monkeypatch.setattr("volunet.diagnosing.cases.planes.PIECE_VOXELS", 1 << 14)
+    monkeypatch.setattr("volunet.diagnosing.cases.summary.SORTED_VOXELS", 1 << 15)
+    tracemalloc.start()
+    summarise_channel(image, label, np.array([image.size, 0]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < image.size  # less than a byte a voxel; in one piece it is 16
+
+
+def test_classes_at_the_scans_edge_are_marked(write_set, scan):
+    def cut(image, label, spacing):
+        return image[:13], label[:13], spacing
+
+    found = summarise(write_set(cut, at=[0], count=1))
+    label = scan(0)[1][:13]
+    inner = np.zeros(label.shape, bool)
+    inner[1:-1, 1:-1, 1:-1] = True
+    assert 1 in label[~inner]
+    assert found.touches_edge.tolist() == [False, True, 2 in label[~inner]]
+    assert summarise(write_set(count=1)).touches_edge.tolist() == [False, False, False]

@@ -5,6 +5,7 @@ import numpy as np
 from volunet.datasets.layouts import read_dataset
 from volunet.diagnosing.cases.study import read_study
 from volunet.diagnosing.cases.tiny import find_tiny_objects
+from volunet.diagnosing.looks import LeftOut
 
 
 def dot(image, label, spacing):
@@ -51,3 +52,8 @@ def test_a_grid_that_is_fine_enough(write_set):
     dataset = read_dataset(write_set(dot, at=range(12)))
     assert find_tiny_objects(read_study(dataset)) == []
     assert find_tiny_objects(read_study(dataset, (0.7, 0.7, 0.7))) == []
+
+
+def test_without_any_label_nothing_can_be_lost(make_study):
+    study = make_study(lambda i, x, s: (i, 0 * x, s), at=range(2), count=2)
+    assert find_tiny_objects(study) == [LeftOut("no label has a class")]

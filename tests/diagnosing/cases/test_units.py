@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from volunet.diagnosing.cases.units import find_wrong_units, is_ct
+from volunet.diagnosing.looks import LeftOut
 
 
 def scale(low, high):
@@ -45,5 +46,6 @@ def test_hu_are_right(make_study):
 
 
 def test_of_mr_the_unit_is_free(make_study):
-    assert find_wrong_units(make_study(scale(0, 1))) == []
+    (left_out,) = find_wrong_units(make_study(scale(0, 1)))
+    assert left_out == LeftOut("no channel is called CT, and of others the unit is free")
     assert [is_ct(name) for name in (" ct", "CT", "MRI", "ctp")] == [True, True, False, False]

@@ -51,13 +51,11 @@ class AtlasFit:
 
     Attributes:
         overlaps: Soft Dice of each class of the label with each class of the answer, the background
-            left out, (K − 1, K − 1); 0 for a class that the label has not.
+            left out, (K − 1, K − 1); NaN for a class that the label has not.
         dice: Mean Dice of the classes that the label has; 0 where it has none.
         dice_flipped: The same for the label flipped in its array along D, H and W.
         dice_shifted: The same for the label moved as its border would have it.
-        order: The answer's class, 1 up to K − 1, that each class of the label fits best where each
-            is used once, (K − 1,); its own for one that the label has not.
-        dice_reordered: Mean Dice of the label's classes if they were these.
+        dice_reordered: The same if its classes were those of the `best_order` of all.
         expected: Share of the scan that each class has in the answer, (K,).
     """
 
@@ -65,9 +63,12 @@ class AtlasFit:
     dice: float
     dice_flipped: tuple[float, float, float]
     dice_shifted: float
-    order: NDArray[np.intp]
     dice_reordered: float
     expected: NDArray[np.float64]
+
+    def dice_in(self, order: NDArray[np.intp]) -> float:
+        """Mean Dice of the label's classes if they were those of an order, see `best_order`."""
+        return _dice_in(self.overlaps, order)
 
 
 def fit_atlas(cases: Sequence[CaseSummary]) -> list[AtlasFit]:
@@ -90,6 +91,30 @@ def fit_atlas(cases: Sequence[CaseSummary]) -> list[AtlasFit]:
         for index in fold.tolist():
             fits[index] = _compare(cases[index], model.probabilities(cases[index].image))
     return [fits[index] for index in range(len(cases))]
+
+
+def best_order(
+    overlaps: NDArray[np.float64], among: NDArray[np.bool_] | None = None
+) -> NDArray[np.intp]:
+    """The answer's classes that a label's classes fit best, where each is used once.
+
+    Args:
+        overlaps: See `AtlasFit`.
+        among: Classes that may change places, (K − 1,); all, where not given.
+
+    Returns:
+        One class from 1 up to K − 1 for each class of the label, (K − 1,); its own for one that the
+        label has not, or that may not change.
+    """
+    count = len(overlaps)
+    free = np.arange(count) if among is None else np.flatnonzero(among)
+    present = free[np.isfinite(overlaps[free, free])]
+    order = np.arange(1, count + 1)
+    if len(present):
+        # Ties go to the class itself: what cannot be told apart is left as it is.
+        score = (overlaps + _TIE * np.eye(count))[np.ix_(present, free)]
+        order[present] = free[linear_sum_assignment(score, maximize=True)[1]] + 1
+    return order
 
 
 def _add_up(cases: Sequence[CaseSummary], num_classes: int) -> NDArray[np.float32]:
@@ -137,21 +162,14 @@ class _Model:
 
 def _compare(case: CaseSummary, answer: NDArray[np.float32]) -> AtlasFit:
     overlaps = _overlaps(case.label, answer)
-    present = np.flatnonzero(np.bincount(case.label.reshape(-1), minlength=len(answer))[1:])
-    order = np.arange(1, len(answer))
-    if len(present):
-        # Ties go to the class itself: what cannot be told apart is left as it is.
-        own = np.eye(len(overlaps))[present] * _TIE
-        order[present] = linear_sum_assignment(overlaps[present] + own, maximize=True)[1] + 1
     flips = [_mean_dice(np.flip(case.label, axis), answer) for axis in range(3)]
     shift = (0, 0, 0) if case.boundary is None else case.boundary.shift
     return AtlasFit(
         overlaps=overlaps,
-        dice=_mean(overlaps[present, present]),
+        dice=_mean(overlaps.diagonal()),
         dice_flipped=(flips[0], flips[1], flips[2]),
         dice_shifted=_mean_dice(_moved(case.label, case, shift), answer),
-        order=order,
-        dice_reordered=_mean(overlaps[present, order[present] - 1]),
+        dice_reordered=_dice_in(overlaps, best_order(overlaps)),
         expected=answer.reshape(len(answer), -1).mean(axis=1, dtype=np.float64),
     )
 
@@ -163,16 +181,21 @@ def _overlaps(label: NDArray[np.uint8], answer: NDArray[np.float32]) -> NDArray[
         [np.bincount(flat, chance, minlength=len(answer))[1:] for chance in chances[1:]], axis=1
     )
     expected = chances[1:].sum(axis=1, dtype=np.float64)
-    return np.where(sizes[:, None] > 0, 2 * shared / (sizes[:, None] + expected), 0.0)
+    return np.where(sizes[:, None] > 0, 2 * shared / (sizes[:, None] + expected), np.nan)
+
+
+def _dice_in(overlaps: NDArray[np.float64], order: NDArray[np.intp]) -> float:
+    return _mean(overlaps[np.arange(len(order)), order - 1])
 
 
 def _mean_dice(label: NDArray[np.uint8], answer: NDArray[np.float32]) -> float:
-    overlaps = _overlaps(label, answer).diagonal()
-    return _mean(overlaps[np.bincount(label.reshape(-1), minlength=len(answer))[1:] > 0])
+    return _mean(_overlaps(label, answer).diagonal())
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else 0.0
+    """Mean of what is not NaN; 0 where nothing is known."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else 0.0
 
 
 def _moved(label: NDArray[np.uint8], case: CaseSummary, shift: Shape3) -> NDArray[np.uint8]:

@@ -41,15 +41,31 @@ class Boundaries:
     flip_is_peak: NDArray[np.bool_]
 
     @property
+    def count(self) -> int:
+        """Cases with a border."""
+        return int(np.isfinite(self.contrast).sum())
+
+    @property
     def usual(self) -> float:
         """Median contrast in bits; 0 where no case has a border."""
         return median_of_known(self.contrast)
 
     @property
-    def are_trusted(self) -> bool:
-        """Whether the images tell where labels belong: those that fit halfway lie on peaks."""
-        fit = self.contrast >= 0.5 * self.usual
-        return self.usual >= TRUSTED_BITS and bool(self.is_peak[fit].mean() >= TRUSTED_PEAKS)
+    def distrust(self) -> str:
+        """Why the images do not tell where labels belong; empty where they do.
+
+        They do where there is contrast, and labels that fit halfway lie on its peaks.
+        """
+        usual = self.usual
+        if usual < TRUSTED_BITS:
+            return (
+                f"the contrast at the labels' border is {usual:.3f} bit (median), {TRUSTED_BITS:g} "
+                "is needed"
+            )
+        peaks = float(self.is_peak[self.contrast >= 0.5 * usual].mean())
+        if peaks < TRUSTED_PEAKS:
+            return f"{peaks:.0%} of the labels lie on a peak of contrast, {TRUSTED_PEAKS:.0%} must"
+        return ""
 
     @classmethod
     def of_fits(cls, fits: Sequence[BoundaryFit | None]) -> Boundaries:

@@ -17,8 +17,9 @@ from scipy.sparse.csgraph import connected_components
 from volunet.datasets.splits import DEFAULT_FOLDS, Fold, find_splits, split_cases
 from volunet.diagnosing.cases.robust import middle_and_spread
 from volunet.diagnosing.cases.study import Study
-from volunet.diagnosing.cases.wording import list_names
+from volunet.diagnosing.cases.wording import few, list_names
 from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.looks import Answers, LeftOut
 
 SURE: Final = 0.95
 """Correlation from which two scans are one: noise alone takes less away, and two patients are less
@@ -36,18 +37,18 @@ _DETAIL_VOXELS: Final = 3.0
 _TOLD: Final = 5
 
 _LEAST_PAIRS: Final = 15
-"""Of fewer pairs the usual likeness is not known."""
+"""Of fewer pairs the usual likeness is not known, and `SURE` and `LIKELY` are the limits alone."""
 
 
-def find_duplicates(study: Study, folds: int = DEFAULT_FOLDS) -> list[Finding]:
+def find_duplicates(study: Study, folds: int = DEFAULT_FOLDS) -> Answers:
     """Groups of scans that are one scan; the sure ones, then the likely ones.
 
     Args:
         study: The cases.
         folds: Into how many folds the data set is split.
     """
-    if len(study.cases) < 2:
-        return []
+    if too_few := few(len(study.cases), 2):
+        return [LeftOut(too_few)]
     likeness = _likeness(study)
     usual = _limit(likeness)
     sure = likeness >= max(SURE, usual)

@@ -16,8 +16,9 @@ from volunet.diagnosing.cases.boundaries import TRUSTED_BITS
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known
 from volunet.diagnosing.cases.study import Study
-from volunet.diagnosing.cases.wording import AXES, name_cases
+from volunet.diagnosing.cases.wording import AXES, few, name_cases
 from volunet.diagnosing.finding import Certainty, Finding
+from volunet.diagnosing.looks import Answers, leave_out
 
 BORDER_GAIN: Final = 0.3
 """Contrast that flipping back must gain, in shares of the set's median contrast."""
@@ -34,9 +35,20 @@ MAJORITY: Final = 0.8
 _LEAST_CASES: Final = 4
 
 
-def find_flipped(study: Study) -> list[Finding]:
+def find_flipped(study: Study) -> Answers:
     """Cases whose labels fit the image, the other cases, or both far better flipped."""
-    return _all_flipped(study) or _some_flipped(study)
+    all_flipped = _all_flipped(study)
+    if all_flipped:
+        return all_flipped
+    borders = study.boundaries
+    left_out = leave_out(
+        {
+            "all flipped alike": few(borders.count, _LEAST_CASES, "with a border"),
+            "by the image": borders.distrust,
+            "by the other cases": study.atlas_distrust,
+        }
+    )
+    return [*_some_flipped(study), *left_out]
 
 
 def _all_flipped(study: Study) -> list[Finding]:
@@ -45,7 +57,7 @@ def _all_flipped(study: Study) -> list[Finding]:
     better = (gains >= np.maximum(borders.contrast, TRUSTED_BITS)[:, None]) & borders.flip_is_peak
     shares = better.mean(axis=0)
     axis = int(shares.argmax())
-    if len(study.cases) < _LEAST_CASES or shares[axis] < MAJORITY:
+    if borders.count < _LEAST_CASES or shares[axis] < MAJORITY:
         return []
     names = tuple(case.name for case in study.cases)
     return [
@@ -83,7 +95,7 @@ def _some_flipped(study: Study) -> list[Finding]:
 def _ask_image(study: Study) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Gain and verdict of the image on each case and axis, (N, 3); NaN where it says nothing."""
     borders = study.boundaries
-    if not borders.are_trusted:
+    if borders.distrust:
         return _silent(len(study.cases))
     gain = (borders.contrast_flipped - borders.contrast[:, None]) / borders.usual
     # A label that was moved fits better flipped too, where that happens to move it back.
@@ -94,7 +106,7 @@ def _ask_image(study: Study) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 def _ask_others(study: Study) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The same of the other cases."""
     fits = study.atlas
-    if study.usual_dice == 0.0:
+    if study.atlas_distrust:
         return _silent(len(study.cases))
     flipped = np.array([fit.dice_flipped for fit in fits])
     gain = (flipped - np.array([[fit.dice] for fit in fits])) / study.usual_dice

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from volunet.diagnosing.cases.robust import middle_and_spread, modified_z
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.units import is_ct
-from volunet.diagnosing.cases.wording import name_cases
+from volunet.diagnosing.cases.wording import NO_CLASS, few, name_cases
 from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.looks import Answers, LeftOut, leave_out
 
 OFFSET_HU: Final = 200.0
 """Contrast agent lifts soft tissue by up to about 150 HU."""
@@ -28,21 +29,33 @@ _LEAST_LOOK_SPREAD: Final = 0.05
 _LEAST_CASES: Final = 6
 
 
-def find_intensity_outliers(study: Study) -> list[Finding]:
+def find_intensity_outliers(study: Study) -> Answers:
     """Cases whose classes have other HU, or whose image looks like none of the others'.
 
     The unit of MR is arbitrary: of channels that are no CT only the look is judged, which is the
     correlation of the standardised thumbnail with the mean of all. An inverted scan has one below
     0.
     """
-    if len(study.cases) < _LEAST_CASES:
-        return []
-    findings = []
+    if too_few := few(len(study.cases), _LEAST_CASES):
+        return [LeftOut(too_few)]
+    findings: list[Finding] = []
+    reasons: dict[str, str] = {}
+    labelled = any(case.foreground for case in study.cases)
     for index, channel in enumerate(study.dataset.channels):
         if is_ct(channel):
             findings += _other_units(study, index)
-        findings += _other_look(study, index)
-    return findings
+            reasons[f"HU of {channel}"] = "" if labelled else NO_CLASS
+        looks = _likeness([case.image[index] for case in study.cases])
+        middle = float(np.median(looks))
+        if middle >= _ALIKE:
+            findings += _other_look(study, index, looks)
+            reasons[f"look of {channel}"] = ""
+        else:
+            reasons[f"look of {channel}"] = (
+                f"scans correlate with the mean of the others by {middle:.2f} (median), {_ALIKE:g} "
+                "is needed"
+            )
+    return [*findings, *leave_out(reasons)]
 
 
 def _other_units(study: Study, channel: int) -> list[Finding]:
@@ -74,11 +87,9 @@ def _other_units(study: Study, channel: int) -> list[Finding]:
     ]
 
 
-def _other_look(study: Study, channel: int) -> list[Finding]:
-    looks = _likeness([case.image[channel] for case in study.cases])
+def _other_look(study: Study, channel: int, looks: NDArray[np.float64]) -> list[Finding]:
     scores = modified_z(looks, _LEAST_LOOK_SPREAD)
-    middle = float(np.median(looks))
-    chosen = (looks < 0) & (scores < -_FAR) & (middle >= _ALIKE)
+    chosen = (looks < 0) & (scores < -_FAR)
     names = study.names_of(chosen)
     if not names:
         return []
@@ -87,8 +98,8 @@ def _other_look(study: Study, channel: int) -> list[Finding]:
             fault="intensity-outlier",
             where=name_cases(names, len(study.cases)),
             evidence=f"Channel {study.dataset.channels[channel]}: correlation of the scan with the "
-            f"mean of the others {looks[chosen].min():.2f}; of the others {middle:.2f} (median), "
-            f"{looks[~chosen].min():.2f} at the least.",
+            f"mean of the others {looks[chosen].min():.2f}; of the others {np.median(looks):.2f} "
+            f"(median), {looks[~chosen].min():.2f} at the least.",
             cause="Inverted intensities, another sequence, or another part of the body.",
             change=f"Look at these scans; convert them anew or remove the cases: "
             f"{', '.join(names)}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from volunet.diagnosing.cases.planes import count_values, slabs
 from volunet.volumes import Volume, conform_labels, reorient
 from volunet.volumes.axes import Spacing3
 
@@ -57,35 +59,66 @@ def measure_losses(
         return None
     kept = conform_labels(turned, orientation, (depth, height, width))
     classes, small = turned.array[0], kept.array[0]
-    before = np.bincount(classes.reshape(-1), minlength=num_classes)
-    after = np.bincount(small.reshape(-1), minlength=num_classes)
+    before, after = count_values(classes, num_classes), count_values(small, num_classes)
     share = np.full(num_classes, np.nan)
     present = np.flatnonzero(before[1:]) + 1
     share[present] = after[present] / before[present] * ratios.prod()
     objects, lost = np.zeros((2, num_classes), np.int64)
-    for index in present:
-        parts, sizes = _parts(classes == index)
+    boxes, small_boxes = (ndimage.find_objects(each, num_classes - 1) for each in (classes, small))
+    for index in present.tolist():
+        box = _widened(boxes[index - 1], classes.shape)
+        parts, sizes = _parts(classes[box] == index)
         survived = np.zeros(len(sizes), np.bool_)
-        survived[parts[_places(small == index, classes.shape)]] = True
+        if small_boxes[index - 1] is not None:
+            for places in _places(small, small_boxes[index - 1], index, classes.shape):
+                survived[_values_at(parts, places - [part.start for part in box])] = True
         large = sizes >= DEBRIS_VOXELS
         objects[index] = np.count_nonzero(large)
         lost[index] = np.count_nonzero(large & ~survived)
     return Losses(share, objects, lost)
 
 
+def _widened(box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """A box and the voxel around it, by which `_parts` widens what lies in it."""
+    return tuple(
+        slice(max(0, part.start - 1), min(size, part.stop + 1))
+        for part, size in zip(box, shape, strict=True)
+    )
+
+
 def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Connected parts, widened by a voxel, and their sizes; part 0 is the rest, of size 0."""
     parts = np.zeros(mask.shape, np.int32)
-    ndimage.label(mask, np.ones((3, 3, 3)), output=parts)
-    sizes = np.bincount(parts.reshape(-1))
+    count = ndimage.label(mask, np.ones((3, 3, 3)), output=parts)
+    sizes = count_values(parts, count + 1)
     sizes[0] = 0
     # The middle of a large voxel may lie just beside the part that it stands for.
-    return np.where(mask, parts, ndimage.maximum_filter(parts, 3)), sizes
+    widened = ndimage.maximum_filter(parts, 3)
+    np.copyto(widened, parts, where=mask)
+    return widened, sizes
 
 
-def _places(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
-    """Voxels of another grid over the same extent in which the middles of set voxels lie."""
-    return tuple(
-        np.minimum(((found + 0.5) * size / own).astype(np.intp), size - 1)
-        for found, size, own in zip(np.nonzero(mask), shape, mask.shape, strict=True)
-    )
+def _places(
+    small: NDArray[np.uint8], box: tuple[slice, ...], index: int, shape: tuple[int, ...]
+) -> Iterator[NDArray[np.intp]]:
+    """Voxels of another grid over the same extent in which the middles of a class' voxels lie.
+
+    Args:
+        small: Class indices.
+        box: Where the class lies in them.
+        index: The class.
+        shape: Of the other grid.
+
+    Yields:
+        (N, 3), a few planes of the box at a time.
+    """
+    first = np.array([part.start for part in box])
+    for planes in slabs(small[box].shape):
+        found = np.argwhere(small[box][planes] == index) + first + [planes.start, 0, 0]
+        yield np.minimum(((found + 0.5) * shape / small.shape).astype(np.intp), np.array(shape) - 1)
+
+
+def _values_at(parts: NDArray[np.int32], places: NDArray[np.intp]) -> NDArray[np.int32]:
+    """The values at those of some places (N, 3) that lie in an array."""
+    inside = ((places >= 0) & (places < parts.shape)).all(axis=1)
+    return np.asarray(parts[tuple(places[inside].T)])

@@ -14,8 +14,9 @@ import numpy as np
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known, modified_z
 from volunet.diagnosing.cases.study import Study
-from volunet.diagnosing.cases.wording import name_cases
+from volunet.diagnosing.cases.wording import few, name_cases
 from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.looks import Answers, LeftOut, leave_out
 
 RAGGED_SCORE: Final = 5.0
 
@@ -40,13 +41,19 @@ _LEAST_RESIDUAL_SPREAD: Final = 0.03
 _LEAST_CASES: Final = 6
 
 
-def find_noise(study: Study) -> list[Finding]:
+def find_noise(study: Study) -> Answers:
     """Cases with ragged labels, then cases whose labels disagree with what the others say."""
-    if len(study.cases) < _LEAST_CASES:
-        return []
-    ragged = _find_ragged(study)
-    told = {name for finding in ragged for name in finding.cases}
-    return ragged + _find_residuals(study.without(told))
+    if too_few := few(len(study.cases), _LEAST_CASES):
+        return [LeftOut(too_few)]
+    measured = np.isfinite([case.raggedness for case in study.cases]).sum(axis=0)
+    no_ragged = few(int(measured.max()), _LEAST_CASES, "with a class of some size")
+    ragged = [] if no_ragged else _find_ragged(study)
+    left = study.without({name for finding in ragged for name in finding.cases})
+    labelled = sum(case.foreground > 0 for case in left.cases)
+    no_residuals = left.atlas_distrust or few(labelled, _LEAST_CASES, "with a label")
+    residuals = [] if no_residuals else _find_residuals(left)
+    left_out = leave_out({"ragged borders": no_ragged, "residuals": no_residuals})
+    return [*ragged, *residuals, *left_out]
 
 
 def _find_ragged(study: Study) -> list[Finding]:
@@ -80,8 +87,6 @@ def _find_ragged(study: Study) -> list[Finding]:
 
 def _find_residuals(study: Study) -> list[Finding]:
     labelled = np.array([case.foreground > 0 for case in study.cases])
-    if not study.usual_dice or labelled.sum() < _LEAST_CASES:
-        return []
     residuals = np.array([1 - fit.dice for fit in study.atlas])
     residuals[~labelled] = np.nan
     usual = float(np.nanmedian(residuals))

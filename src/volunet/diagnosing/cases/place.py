@@ -8,8 +8,9 @@ import numpy as np
 
 from volunet.diagnosing.cases.robust import modified_z
 from volunet.diagnosing.cases.study import Study
-from volunet.diagnosing.cases.wording import AXES, name_cases
+from volunet.diagnosing.cases.wording import AXES, few, name_cases
 from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.looks import Answers, LeftOut, leave_out
 
 LEAST_SHARE: Final = 0.1
 """Of the scan's size: labels nearer to the usual place are where they belong."""
@@ -29,14 +30,18 @@ _LEAST_CASES: Final = 10
 """Of fewer cases, three places along three axes, one looks far by chance."""
 
 
-def find_place_outliers(study: Study) -> list[Finding]:
+def find_place_outliers(study: Study) -> Answers:
     """Cases whose classes lie far from their usual place, in fractions of the scan."""
-    if len(study.cases) < _LEAST_CASES:
-        return []
+    if too_few := few(len(study.cases), _LEAST_CASES):
+        return [LeftOut(too_few)]
+    names = list(study.dataset.labels.values())
     centres = np.array([case.centres for case in study.cases])
     scores, moves = np.zeros((2, *centres.shape))
-    for index in range(1, centres.shape[1]):
-        if np.isfinite(centres[:, index, 0]).sum() < _LEAST_CASES:
+    reasons = {}
+    for index, name in enumerate(names[1:], start=1):
+        held = int(np.isfinite(centres[:, index, 0]).sum())
+        reasons[name] = few(held, _LEAST_CASES, "with this class")
+        if reasons[name]:
             continue
         for axis in range(3):
             values = centres[:, index, axis]
@@ -45,21 +50,21 @@ def find_place_outliers(study: Study) -> list[Finding]:
     scores = np.where(np.abs(moves) >= LEAST_SHARE, np.abs(scores), 0.0)
     worst = scores.max(axis=(1, 2))
     borders = study.boundaries
-    disputed = ~(borders.contrast >= CONTRAST_SHARE * borders.usual) | (not borders.are_trusted)
+    disputed = ~(borders.contrast >= CONTRAST_SHARE * borders.usual) | bool(borders.distrust)
     findings = []
     for case, score in enumerate(worst.tolist()):
         if score < HINT_SCORE:
             continue
         index, axis = divmod(int(scores[case].argmax()), 3)
-        name = list(study.dataset.labels.values())[index]
         usual = float(np.nanmedian(centres[:, index, axis]))
         findings.append(
             Finding(
                 fault="label-place-outlier",
                 where=name_cases([study.cases[case].name], len(study.cases)),
-                evidence=f"The middle of {name} lies at {centres[case, index, axis]:.2f} of the "
-                f"scan along {AXES[axis]}; in the other cases at {usual:.2f} (median). Modified "
-                f"z-score {score:.1f}; healthy cases stay below {HINT_SCORE:g} but for a few.",
+                evidence=f"The middle of {names[index]} lies at {centres[case, index, axis]:.2f} "
+                f"of the scan along {AXES[axis]}; in the other cases at {usual:.2f} (median). "
+                f"Modified z-score {score:.1f}; healthy cases stay below {HINT_SCORE:g} but for a "
+                "few.",
                 cause="A label at the wrong place."
                 if disputed[case]
                 else "A scan that was cropped otherwise; the label lies well on its image.",
@@ -69,4 +74,4 @@ def find_place_outliers(study: Study) -> list[Finding]:
                 cases=(study.cases[case].name,),
             )
         )
-    return findings
+    return [*findings, *leave_out(reasons)]

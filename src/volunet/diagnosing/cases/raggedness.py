@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from volunet.diagnosing.cases.planes import count_values
+
 GAINSAYERS: Final = 5
 """Of a voxel's 6 neighbours by face. A vote of 4 to 2 changes corners, which healthy labels have
 many of: it tells noise in 15 % of the border's voxels by 8 deviations, a vote of 5 by 25."""
@@ -35,8 +37,8 @@ def measure_raggedness(classes: NDArray[np.uint8], num_classes: int) -> NDArray[
         if box is None:
             continue
         parts = np.zeros([part.stop - part.start for part in box], np.int32)
-        ndimage.label(classes[box] == index, np.ones((3, 3, 3)), output=parts)
-        large = np.bincount(parts.reshape(-1)) >= LEAST_VOXELS
+        count = ndimage.label(classes[box] == index, np.ones((3, 3, 3)), output=parts)
+        large = count_values(parts, count + 1) >= LEAST_VOXELS
         large[0] = False
         if not large.any():
             continue

@@ -16,8 +16,9 @@ from volunet.diagnosing.cases.boundaries import TRUSTED_BITS
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known
 from volunet.diagnosing.cases.study import Study
-from volunet.diagnosing.cases.wording import name_cases
+from volunet.diagnosing.cases.wording import few, name_cases
 from volunet.diagnosing.finding import Certainty, Finding
+from volunet.diagnosing.looks import Answers, leave_out
 
 LEAST_VOXELS: Final = 3
 """Labels move by 1 or 2 with the way in which someone draws a border."""
@@ -43,15 +44,23 @@ _SAME_MOVE: Final = 1
 """Voxels along each axis within which two moves are one."""
 
 
-def find_shifted(study: Study) -> list[Finding]:
+def find_shifted(study: Study) -> Answers:
     """Cases whose labels would lie on the image several voxels away; or all of them."""
-    return _all_shifted(study) or _some_shifted(study)
+    all_shifted = _all_shifted(study)
+    if all_shifted:
+        return all_shifted
+    borders = study.boundaries
+    too_few = few(borders.count, _LEAST_CASES, "with a border")
+    left_out = leave_out(
+        {"all moved alike": too_few, "single cases": too_few or borders.distrust},
+    )
+    return [*_some_shifted(study), *left_out]
 
 
 def _all_shifted(study: Study) -> list[Finding]:
     borders = study.boundaries
     known = np.isfinite(borders.contrast)
-    if known.sum() < _LEAST_CASES:
+    if borders.count < _LEAST_CASES:
         return []
     shifts = borders.shift[known]
     move = np.median(shifts, axis=0)
@@ -85,7 +94,7 @@ def _all_shifted(study: Study) -> list[Finding]:
 
 def _some_shifted(study: Study) -> list[Finding]:
     borders, usual = study.boundaries, study.boundaries.usual
-    if len(study.cases) < _LEAST_CASES or not borders.are_trusted:
+    if borders.count < _LEAST_CASES or borders.distrust:
         return []
     chosen = (
         (np.abs(borders.shift).max(axis=1) >= LEAST_VOXELS)

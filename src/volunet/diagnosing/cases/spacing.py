@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import OUTLIER, modified_z
 from volunet.diagnosing.cases.study import Study
-from volunet.diagnosing.cases.wording import name_cases, train_command
+from volunet.diagnosing.cases.wording import few, name_cases, train_command
 from volunet.diagnosing.finding import Certainty, Finding
+from volunet.diagnosing.looks import Answers, LeftOut
 
 UNIT_FACTOR: Final = 5.0
 """Voxel and scan larger by this on all three axes: no scanner's choice, but another unit."""
@@ -23,10 +25,10 @@ MINORITY: Final = 0.3
 _LEAST_CASES: Final = 4
 
 
-def find_spacing_outliers(study: Study) -> list[Finding]:
+def find_spacing_outliers(study: Study) -> Answers:
     """Cases whose spacing differs from the median on all axes, or much on one."""
-    if len(study.cases) < _LEAST_CASES:
-        return []
+    if too_few := few(len(study.cases), _LEAST_CASES):
+        return [LeftOut(too_few)]
     spacings = np.log([case.spacing_mm for case in study.cases])
     extents = spacings + np.log([case.shape for case in study.cases])
     ratios = spacings - np.median(spacings, axis=0)
@@ -61,16 +63,18 @@ def _finding(study: Study, chosen: list[int], certainty: Certainty) -> Finding:
         if wrong_unit
         else "Another protocol, a localiser, or a wrong slice thickness in the header.",
         change=f"Correct the spacing in these headers, image and label, or remove the cases: "
-        f"{', '.join(names)}." + ("" if wrong_unit else f" If they are right: {_on_grid(study)}"),
+        f"{', '.join(names)}." + ("" if wrong_unit else _if_right(study, np.sqrt(own * median))),
         certainty=certainty,
         cases=names,
     )
 
 
-def _on_grid(study: Study) -> str:
-    numbers = ",".join(f"{value:.4g}" for value in study.spacing_mm)
-    return train_command(study.dataset, f"--spacing-mm {numbers}")
+def _if_right(study: Study, between: NDArray[np.float64]) -> str:
+    """What to do with spacings that are right: the grid is their median if nothing is said."""
+    numbers = ",".join(f"{value:.4g}" for value in between)
+    command = train_command(study.dataset, f"--spacing-mm {numbers}")
+    return f" If they are right, and such scans count, train on a grid between both: {command}"
 
 
-def _mm(values: np.ndarray) -> str:
+def _mm(values: NDArray[np.float64]) -> str:
     return " × ".join(f"{value:.3g}" for value in values)

@@ -16,8 +16,10 @@ from volunet.datasets.check import CaseProblem, Progress, check_cases
 from volunet.datasets.rules import ORIENTATION
 from volunet.diagnosing.cases.atlas import LEAST_CASES, TRUSTED_DICE, AtlasFit, fit_atlas
 from volunet.diagnosing.cases.boundaries import Boundaries
+from volunet.diagnosing.cases.robust import median_of_known
 from volunet.diagnosing.cases.summary import CaseSummary, summarise_case
 from volunet.diagnosing.cases.thumbnails import plan_thumbnail
+from volunet.diagnosing.cases.wording import few
 from volunet.errors import ShapeError, VolumeError
 from volunet.plan import Triple
 from volunet.volumes import Grid, plan_conform, read_grid
@@ -52,6 +54,28 @@ class Study:
         """Median Dice with the atlas; 0 where it is not trusted, or where there is none."""
         dice = float(np.median([fit.dice for fit in self.atlas])) if self.atlas else 0.0
         return dice if dice >= TRUSTED_DICE else 0.0
+
+    @cached_property
+    def class_dice(self) -> NDArray[np.float64]:
+        """Median Dice of each class with the atlas, over the cases that have it, (K − 1,).
+
+        It is 0 for a class that no case has; empty where there is no atlas.
+        """
+        diagonals = [fit.overlaps.diagonal() for fit in self.atlas]
+        return np.array([median_of_known(np.array(each)) for each in zip(*diagonals, strict=True)])
+
+    @property
+    def atlas_distrust(self) -> str:
+        """Why the other cases do not tell of a case's label; empty where they do."""
+        if not self.atlas:
+            return few(len(self.cases), LEAST_CASES)
+        if not self.usual_dice:
+            dice = np.median([fit.dice for fit in self.atlas])
+            return (
+                f"labels have a Dice of {dice:.2f} with what the other cases say (median), "
+                f"{TRUSTED_DICE:g} is needed"
+            )
+        return ""
 
     @cached_property
     def boundaries(self) -> Boundaries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from volunet.datasets.load import read_case, to_class_indices
 from volunet.datasets.rules import ORIENTATION
 from volunet.diagnosing.cases.boundary import BoundaryFit, measure_boundary
 from volunet.diagnosing.cases.lost import Losses, measure_losses
+from volunet.diagnosing.cases.planes import count_values, slabs
 from volunet.diagnosing.cases.raggedness import measure_raggedness
 from volunet.diagnosing.cases.thumbnails import shrink_image, shrink_labels, standardise
 from volunet.errors import VolumeError
@@ -21,6 +23,10 @@ from volunet.volumes import check_finite, reorient
 from volunet.volumes.axes import Shape3, Spacing3
 
 PERCENTILES: Final = (0.5, 5.0, 50.0, 95.0, 99.5)
+
+SORTED_VOXELS: Final = 1 << 22
+"""Of a larger scan percentiles are those of every n-th voxel along each axis, 500,000 at the least:
+the 0.5 percentile of so many is one between 0.48 and 0.52."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,8 @@ class CaseSummary:
         channels: The intensities of each channel.
         voxels: Voxels of each class, (K,).
         centres: Mean place of each class in fractions of the scan, (K, 3); NaN where absent.
+        touches_edge: Whether each class reaches the first or last voxel of an axis, (K,): the edge
+            of the scan may have cut it.
         raggedness: See `measure_raggedness`, (K,).
         boundary: See `measure_boundary`; None where there is no border.
         losses: See `measure_losses`; None where the model's grid has the case's own spacing.
@@ -72,6 +80,7 @@ class CaseSummary:
     channels: tuple[ChannelSummary, ...]
     voxels: NDArray[np.int64]
     centres: NDArray[np.float64]
+    touches_edge: NDArray[np.bool_]
     raggedness: NDArray[np.float64]
     boundary: BoundaryFit | None
     losses: Losses | None
@@ -119,14 +128,16 @@ def summarise_case(
     values = to_class_indices(label_map.array, tuple(dataset.labels), case.label or case.name)
     scan, label = reorient(scan, ORIENTATION), reorient(label_map.with_array(values), ORIENTATION)
     classes = np.ascontiguousarray(label.array[0])
-    voxels = np.bincount(classes.reshape(-1), minlength=num_classes)
+    voxels = count_values(classes, num_classes)
+    centres, touches_edge = _find_places(classes, num_classes)
     return CaseSummary(
         name=case.name,
         shape=scan.shape,
         spacing_mm=scan.spacing_mm,
-        channels=tuple(_channel(channel, classes, voxels) for channel in scan.array),
+        channels=tuple(summarise_channel(channel, classes, voxels) for channel in scan.array),
         voxels=voxels,
-        centres=_centres(classes, num_classes),
+        centres=centres,
+        touches_edge=touches_edge,
         raggedness=measure_raggedness(classes, num_classes),
         boundary=measure_boundary(scan.array, classes > 0),
         losses=measure_losses(label, num_classes, ORIENTATION, spacing_mm),
@@ -135,30 +146,61 @@ def summarise_case(
     )
 
 
-def _channel(
+def summarise_channel(
     channel: NDArray[Any], classes: NDArray[np.uint8], voxels: NDArray[np.int64]
 ) -> ChannelSummary:
+    """Sum up one channel of a scan, a few planes at a time.
+
+    Args:
+        channel: Intensities, (D, H, W).
+        classes: Class indices, (D, H, W).
+        voxels: Voxels of each class, (K,).
+    """
     minimum, maximum = channel.min(), channel.max()
-    sums = np.bincount(classes.reshape(-1), channel.reshape(-1), minlength=len(voxels))
-    means = np.divide(sums, voxels, out=np.full(len(voxels), np.nan), where=voxels > 0)
+    sums = np.zeros(len(voxels))
+    at_minimum = at_maximum = 0
+    for planes in slabs(channel.shape):
+        values = channel[planes]
+        sums += np.bincount(classes[planes].reshape(-1), values.reshape(-1), len(voxels))
+        at_minimum += int(np.count_nonzero(values == minimum))
+        at_maximum += int(np.count_nonzero(values == maximum))
+    mean = float(sums.sum() / channel.size)
+    squares = sum(
+        float(np.square(np.subtract(channel[planes], mean, dtype=np.float64)).sum())
+        for planes in slabs(channel.shape)
+    )
     return ChannelSummary(
         minimum=float(minimum),
         maximum=float(maximum),
-        percentiles=tuple(np.percentile(channel, PERCENTILES).tolist()),
-        mean=float(channel.mean(dtype=np.float64)),
-        deviation=float(channel.std(dtype=np.float64)),
-        at_minimum=float(np.count_nonzero(channel == minimum) / channel.size),
-        at_maximum=float(np.count_nonzero(channel == maximum) / channel.size),
-        class_means=means,
+        percentiles=tuple(np.percentile(_sample(channel), PERCENTILES).tolist()),
+        mean=mean,
+        deviation=math.sqrt(squares / channel.size),
+        at_minimum=at_minimum / channel.size,
+        at_maximum=at_maximum / channel.size,
+        class_means=np.divide(sums, voxels, out=np.full(len(voxels), np.nan), where=voxels > 0),
     )
 
 
-def _centres(classes: NDArray[np.uint8], num_classes: int) -> NDArray[np.float64]:
+def _sample(channel: NDArray[Any]) -> NDArray[Any]:
+    """All voxels of a small scan, and every n-th along each axis of one above `SORTED_VOXELS`."""
+    step = math.ceil((channel.size / SORTED_VOXELS) ** (1 / 3))
+    return channel[::step, ::step, ::step]
+
+
+def _find_places(
+    classes: NDArray[np.uint8], num_classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Mean place of each class, (K, 3), and whether it touches the scan's edge, (K,)."""
     centres = np.full((num_classes, 3), np.nan)
+    touches_edge = np.zeros(num_classes, np.bool_)
     for index, box in enumerate(ndimage.find_objects(classes, num_classes - 1), start=1):
         if box is None:
             continue
-        middle = ndimage.center_of_mass(classes[box] == index)
-        start = np.array([part.start for part in box])
-        centres[index] = (start + middle + 0.5) / classes.shape
-    return centres
+        mask = classes[box] == index
+        for axis, (part, size) in enumerate(zip(box, classes.shape, strict=True)):
+            others = tuple(other for other in range(3) if other != axis)
+            counts = np.count_nonzero(mask, axis=others)
+            middle = counts @ np.arange(len(counts)) / counts.sum()
+            centres[index, axis] = (part.start + middle + 0.5) / size
+            touches_edge[index] |= part.start == 0 or part.stop == size
+    return centres, touches_edge

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from volunet.diagnosing.cases.lost import Losses
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.summary import CaseSummary
-from volunet.diagnosing.cases.wording import name_cases, train_command
+from volunet.diagnosing.cases.wording import NO_CLASS, name_cases, train_command
 from volunet.diagnosing.finding import Certainty, Finding
+from volunet.diagnosing.looks import Answers, LeftOut
 
 KEPT_SHARE: Final = 0.5
 """Volume that a class must keep: of one that loses more, the network learns another shape."""
@@ -23,8 +24,10 @@ CASES_SHARE: Final = 0.05
 """Share of the cases with a class that lose most of it, from which it is sure: one may be odd."""
 
 
-def find_tiny_objects(study: Study) -> list[Finding]:
+def find_tiny_objects(study: Study) -> Answers:
     """For each class the cases in which resampling takes most of it, or whole objects."""
+    if not any(case.foreground for case in study.cases):
+        return [LeftOut(NO_CLASS)]
     findings = []
     for index, name in enumerate(study.dataset.labels.values()):
         held = [case for case in study.cases if index and case.voxels[index]]

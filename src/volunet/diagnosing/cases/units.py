@@ -8,6 +8,7 @@ from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.summary import ChannelSummary
 from volunet.diagnosing.cases.wording import name_cases
 from volunet.diagnosing.finding import Certainty, Finding
+from volunet.diagnosing.looks import Answers, LeftOut
 
 LEAST_RANGE_HU: Final = 30.0
 """Noise alone spans more HU, and fat and muscle are 150 apart."""
@@ -23,8 +24,10 @@ def is_ct(channel: str) -> bool:
     return channel.strip().upper() == "CT"
 
 
-def find_wrong_units(study: Study) -> list[Finding]:
+def find_wrong_units(study: Study) -> Answers:
     """Channels called CT whose values cannot be HU."""
+    if not any(is_ct(channel) for channel in study.dataset.channels):
+        return [LeftOut("no channel is called CT, and of others the unit is free")]
     findings = []
     for index, channel in enumerate(study.dataset.channels):
         if not is_ct(channel):

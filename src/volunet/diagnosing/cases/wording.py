@@ -11,6 +11,9 @@ from volunet.datasets.cases import DataSet
 AXES: Final = ("D (foot to head)", "H (back to front)", "W (left to right)")
 """Of arrays that are turned to the plan's orientation, RAS."""
 
+NO_CLASS: Final = "no label has a class"
+"""Why labels cannot be judged at all."""
+
 _NAMED: Final = 5
 
 
@@ -46,3 +49,13 @@ def list_names(names: Sequence[str]) -> str:
 def train_command(dataset: DataSet, flags: str) -> str:
     """The command that trains on the data set for half an hour, with some flags."""
     return f"volunet train {shlex.quote(str(dataset.root))} -o RUN --minutes 30 {flags}"
+
+
+def few(count: int, needed: int, what: str = "to judge") -> str:
+    """Why cases are too few; empty where they are enough.
+
+    Example:
+        >>> few(1, 4), few(3, 6, "with a border"), few(4, 4)
+        ('1 case to judge, 4 are needed', '3 cases with a border, 6 are needed', '')
+    """
+    return f"{count} case{'s' * (count != 1)} {what}, {needed} are needed" if count < needed else ""

@@ -1,0 +1,77 @@
+"""What a look for a fault answers, and the account of looks that were taken and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from volunet.diagnosing.finding import Finding
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A look, or a part of one, that could not be taken.
+
+    Attributes:
+        reason: Why not.
+        part: Which part of it; empty where it is the whole look.
+    """
+
+    reason: str
+    part: str = ""
+
+
+Answers = Sequence[Finding | LeftOut]
+"""What is wrong, and what could not be looked at; empty where all is well."""
+
+
+def leave_out(reasons: Mapping[str, str]) -> list[LeftOut]:
+    """The parts of a look that could not be taken.
+
+    Args:
+        reasons: For each part why not; empty for one that was taken.
+
+    Returns:
+        One a part, or one for the whole look where no part was taken.
+
+    Example:
+        >>> leave_out({"by the image": "", "by the other cases": "3 cases"})
+        [LeftOut(reason='3 cases', part='by the other cases')]
+        >>> leave_out({"by the image": "no border", "by the other cases": "3 cases"})
+        [LeftOut(reason='by the image: no border; by the other cases: 3 cases', part='')]
+        >>> leave_out({"by the image": "3 cases", "by the other cases": "3 cases"})
+        [LeftOut(reason='3 cases', part='')]
+    """
+    left_out = [LeftOut(reason, part) for part, reason in reasons.items() if reason]
+    if not left_out or len(left_out) < len(reasons):
+        return left_out
+    if len(set(reasons.values())) == 1:
+        return [LeftOut(left_out[0].reason)]
+    return [LeftOut("; ".join(f"{one.part}: {one.reason}" for one in left_out))]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The account of all looks.
+
+    Attributes:
+        checked: Faults that were looked for, at least in part.
+        left_out: What was not looked for, and why.
+    """
+
+    checked: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def note(self, fault: str, answers: Answers) -> list[Finding]:
+        """Note what the look for a fault answered.
+
+        Returns:
+            Its findings.
+        """
+        missing = [one for one in answers if isinstance(one, LeftOut)]
+        if all(one.part for one in missing):
+            self.checked.append(fault)
+        self.left_out.extend(
+            ": ".join(word for word in (fault, one.part, one.reason) if word) for one in missing
+        )
+        return [one for one in answers if isinstance(one, Finding)]
