@@ -26,7 +26,7 @@ from volunet.datasets.cases import Case
 from volunet.datasets.patches import TrainingPatches
 from volunet.errors import TrainingError
 from volunet.nets import UNet3d
-from volunet.training import module as training_module
+from volunet.training import network as training_network
 from volunet.training import start
 from volunet.training.losses import SegmentationLoss
 
@@ -142,11 +142,11 @@ def loss_without_a_number() -> AbstractContextManager[Any]:
 
 
 def _changed_network(change: Callable[[UNet3d], None]) -> AbstractContextManager[Any]:
-    original = training_module.member_of
+    original = training_network.member_of
 
     def build(plan: Any) -> UNet3d:
         network = original(plan)
         change(network)
         return network
 
-    return patch.object(training_module, "member_of", build)
+    return patch.object(training_network, "member_of", build)

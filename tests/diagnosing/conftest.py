@@ -76,12 +76,12 @@ def points(name: str, values: list[float]) -> list[tuple[int, float]]:
 
 def look_at_layer(
     weight: float = 2.0, growth: float = 1.2, gradient: float = 0.1, moved: float = 0.2,
-    silent: float | None = 0.0, count: int = 5,
+    silent: float | None = 0.0, count: int = 5, steps: int = 80,
 ) -> list[LayerLook]:  # fmt: skip
-    """Looks at a layer whose weights grow evenly to `growth` times their norm."""
+    """Looks, every so many steps, at a layer whose weights grow evenly to `growth` times theirs."""
     return [
         LayerLook(
-            step=1 + 80 * index,
+            step=1 + steps * index,
             weight_norm=weight * growth ** (index / max(1, count - 1)),
             gradient_norm=gradient,
             update_ratio=moved if index else None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from volunet.datasets.cache import PreparedCase
+from volunet.diagnosing import curves
 from volunet.diagnosing.check import LeftOut
 from volunet.diagnosing.curves import (
     divergence,
@@ -18,6 +21,9 @@ from volunet.diagnosing.curves import (
 )
 
 TWENTY = range(20)
+RISING = [0.4, 0.6, 0.7, 0.75, 0.8]
+FALLING = [0.4, 0.6, 0.8, 0.79, 0.8]
+ENDED = "2 validations without a better Dice ended it, which is too few."
 
 
 @pytest.mark.parametrize("check", [divergence, plateau, underfitting, stopped_too_early])
@@ -35,7 +41,9 @@ def test_no_number(make_record, name):
     )
 
 
-def test_the_case_that_is_no_number_is_named(make_record):
+@pytest.fixture
+def with_an_infinite_case(make_record):
+    """A record whose loss is no number; of its three prepared cases the second has an infinity."""
     record = make_record(metrics={"train_loss": [1.5, math.nan]}, training=3)
     cache = record.run.folder / "cache"
     cache.mkdir(parents=True)
@@ -44,13 +52,27 @@ def test_the_case_that_is_no_number_is_named(make_record):
         for part, array in (("image", image), ("label", image[0]), ("voxels", image[0])):
             np.save(cache / f"{name}.{part}.npy", array)
         assert PreparedCase(name, cache).is_whole
-    finding = divergence(record)
+    return record
+
+
+def test_the_case_that_is_no_number_is_named(with_an_infinite_case):
+    finding = divergence(with_an_infinite_case)
     assert finding.cases == ("case_1",)
-    assert (
-        "The prepared images of case_1 hold values that are not finite, or are damaged."
-        in finding.evidence
+    assert finding.evidence == (
+        "train loss is no finite number at step 40. The prepared images of case_1 hold values that "
+        "are not finite, or are damaged (3 of 3 were looked at)."
     )
     assert finding.change == "volunet doctor scans"
+
+
+def test_prepared_images_are_read_for_some_seconds_only(with_an_infinite_case, monkeypatch):
+    monkeypatch.setattr(curves, "READING_S", 0.0)
+    finding = divergence(with_an_infinite_case)
+    assert finding.cases == ()
+    assert finding.evidence.endswith(
+        "No such value is in the prepared images that were looked at, 0 of 3."
+    )
+    assert "--precision float32" in finding.change
 
 
 @pytest.mark.parametrize(
@@ -152,22 +174,39 @@ def test_without_validation_the_loss_says_it(make_record, fall, found):
 
 
 @pytest.mark.parametrize(
-    ("spent", "patience", "certainty", "change"),
+    ("spent", "patience", "dice", "certainty", "cause"),
     [
-        (0.3, 0, "high", "volunet train scans -o {run} --resume"),
-        (0.7, 0, "medium", "volunet train scans -o {run} --resume"),
-        (0.3, 2, "high", "volunet train scans -o NEW --minutes 2 --patience 10"),
+        (0.3, 0, RISING, "high", "It was interrupted."),
+        (0.7, 0, RISING, "medium", "It was interrupted."),
+        (0.3, 2, RISING, "high", "It was interrupted."),
+        (0.3, 2, FALLING, "high", ENDED),
+        (0.3, 3, FALLING, "high", "It was interrupted."),
     ],
+    ids=["early", "late", "before-patience", "by-patience", "within-patience"],
 )
-def test_cut_short(make_record, spent, patience, certainty, change):
+def test_cut_short(make_record, spent, patience, dice, certainty, cause):
     rates = [3e-3 * 0.5 * (1 + math.cos(math.pi * spent * row / 19)) for row in TWENTY]
     losses = [2.0 - 0.05 * row for row in TWENTY]
-    record = make_record(metrics={"learning_rate": rates, "train_loss": losses}, patience=patience)
+    metrics = {"learning_rate": rates, "train_loss": losses, "val_dice": dice}
+    record = make_record(metrics=metrics, patience=patience)
     assert spent_share(record) == pytest.approx(spent)
     finding = stopped_too_early(record)
     assert finding.certainty == certainty
     assert f"it ended after {spent:.0%} of its learning rate's schedule" in finding.evidence
-    assert finding.change == change.format(run=record.run.folder)
+    assert finding.cause == cause
+    resumed = f"volunet train scans -o {record.run.folder} --resume"
+    anew = "volunet train scans -o NEW --minutes 2 --patience 10"
+    assert finding.change == (resumed if cause == "It was interrupted." else anew)
+
+
+def test_a_member_that_was_cut_short(make_record):
+    """One goes on with the whole run, wherever it lies."""
+    rates = [3e-3 * 0.5 * (1 + math.cos(math.pi * 0.3 * row / 19)) for row in TWENTY]
+    losses = [2.0 - 0.05 * row for row in TWENTY]
+    record = make_record(metrics={"learning_rate": rates, "train_loss": losses})
+    whole = dataclasses.replace(record.run, dataset="my scans", folder=Path("my runs/a"))
+    finding = stopped_too_early(dataclasses.replace(record, whole=whole))
+    assert finding.change == "volunet train 'my scans' -o 'my runs/a' --resume"
 
 
 def test_early_stopping_that_was_right(make_record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from volunet.diagnosing.check import LeftOut
@@ -112,3 +113,45 @@ def test_no_validation(make_record):
     assert finding.certainty == "low"
     assert finding.evidence == "all 12 cases train (fold none)."
     assert finding.change.endswith("--fold 1/5")
+
+
+@pytest.fixture
+def without_a_dice(make_record):
+    """A record without validations; its two validation cases have so many foreground voxels."""
+
+    def make(voxels):
+        record = make_record(
+            metrics=dict.fromkeys(("val_dice", "val_loss", "train_dice")), validation=2
+        )
+        cache = record.run.folder / "cache"
+        cache.mkdir(parents=True)
+        for name, count in zip(record.run.validation, voxels, strict=False):
+            for part, array in (
+                ("image", np.zeros((1, 2, 2, 2), np.float32)),
+                ("label", np.zeros((2, 2, 2), np.uint8)),
+                ("voxels", np.ones((count, 4), np.int32)),
+            ):
+                np.save(cache / f"{name}.{part}.npy", array)
+        return record
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("voxels", "known"),
+    [((0, 0), "they show background alone"), ((), "whether they show foreground is unknown")],
+    ids=["background", "no-cache"],
+)
+def test_validation_cases_that_nothing_can_validate(without_a_dice, voxels, known):
+    finding = no_validation(without_a_dice(voxels))
+    assert (finding.certainty, finding.where) == ("low", "the validation cases")
+    assert finding.evidence == f"there are 2, and no row has a Dice of them; {known}."
+    assert finding.change == "volunet doctor scans"
+
+
+def test_a_fit_that_was_not_validated_yet(without_a_dice):
+    record = without_a_dice((0, 3))
+    assert no_validation(record) == LeftOut("the fit ended before its first validation")
+    (record.run.folder / "cache" / "valid_0.voxels.npy").write_bytes(b"no array")
+    answer = no_validation(record)
+    assert answer.reason.startswith("case valid_0's prepared array cannot be read")

@@ -24,23 +24,26 @@ def test_healthy(make_record, check):
 
 
 @pytest.mark.parametrize(
-    ("activation", "share", "certainty"),
+    ("activation", "norm", "share", "certainty"),
     [
-        ("relu", 1.0, "high"),
-        ("relu", 0.6, "medium"),
-        ("relu", 0.4, None),
-        ("leaky_relu", 1.0, "medium"),
-        ("elu", 1.0, None),
+        ("relu", "batch", 1.0, "high"),
+        ("relu", "batch", 0.6, "medium"),
+        ("relu", "batch", 0.4, None),
+        ("leaky_relu", "batch", 1.0, "medium"),
+        ("leaky_relu", "none", 1.0, "low"),
+        ("relu", "none", 1.0, "high"),
+        ("elu", "batch", 1.0, None),
     ],
 )
-def test_dead_activations(make_record, looks, activation, share, certainty):
+def test_dead_activations(make_record, looks, activation, norm, share, certainty):
     layers = {"encoders.1.conv1": looks(silent=share), "encoders.0.conv2": looks(silent=0.3)}
-    finding = dead_activations(make_record(layers=layers, activation=activation))
+    finding = dead_activations(make_record(layers=layers, activation=activation, norm=norm))
     assert (finding and finding.certainty) == certainty
     if finding:
         assert finding.where == "encoders.1.conv1"
         assert f"{share:.0%} of the channels of encoders.1.conv1 have no" in finding.evidence
-        assert finding.change.endswith("--preset auto --learning-rate 0.0003")
+        # The preset is auto already; norm layers are back by themselves.
+        assert finding.change == "volunet train scans -o NEW --minutes 2 --learning-rate 0.0003"
 
 
 def test_a_layer_that_came_back_is_not_dead(make_record, looks):
@@ -81,11 +84,25 @@ def test_all_frozen(make_record, looks):
     assert "other layers" not in finding.evidence
 
 
-def test_one_look_is_too_few_to_see_movement(make_record):
+@pytest.mark.parametrize("resumed", [False, True], ids=["two-looks", "resumed"])
+def test_movements_that_are_not_known_are_none(make_record, looks, resumed):
+    """The first look of a fit and that behind a resumption know of no movement."""
     record = make_record()
-    once = {name: looks[:1] for name, looks in record.layers.items()}
-    answer = frozen_layers(dataclasses.replace(record, layers=once))
-    assert answer == LeftOut("one look at the layers, 2 are needed")
+
+    def early():
+        first, second, third = looks(moved=0.0)[:3]
+        return (first, dataclasses.replace(second, update_ratio=None), third)[: 3 if resumed else 2]
+
+    layers = {name: early() for name in record.layers}
+    answer = frozen_layers(dataclasses.replace(record, layers=layers))
+    assert answer == LeftOut("fewer than 2 known movements of a layer")
+
+
+def test_layers_of_which_too_little_is_known_are_left_out(make_record, looks):
+    layers = {"encoders.0.conv1": looks(moved=0.0)[:2], "encoders.0.conv2": looks(moved=0.0)}
+    finding = frozen_layers(make_record(layers=layers))
+    assert finding.where == "encoders.0.conv2"
+    assert finding.evidence.startswith("1 of 4 convolutions had gradient 0 or did not move in any")
 
 
 @pytest.mark.parametrize(("gradient", "found"), [(1e-8, True), (1e-6, False), (0.0, False)])
@@ -121,3 +138,9 @@ def test_group_layers():
     assert group_layers(["encoders.0.conv2"], known) == "encoders.0.conv2"
     many = [f"encoders.{level}.conv1" for level in range(9)]
     assert group_layers(many[:8], many).endswith("encoders.5.conv1 and 2 more")
+
+
+def test_dead_activations_behind_other_norm_layers_keep_them(make_record, looks):
+    record = make_record(layers={"head": looks(silent=1.0)}, activation="relu", norm="instance")
+    finding = dead_activations(record)
+    assert finding.change.endswith("--norm instance --learning-rate 0.0003")

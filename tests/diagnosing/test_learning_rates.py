@@ -8,8 +8,10 @@ import pytest
 
 from volunet.diagnosing.check import LeftOut
 from volunet.diagnosing.learning_rates import learning_rate_too_high, learning_rate_too_low
+from volunet.diagnosing.probes.probed import Probed
 
-THROWN = {"moved": 0.97, "growth": 30.0}
+MOVED = {"moved": 0.97, "steps": 16}
+THROWN = {**MOVED, "growth": 30.0}
 STILL = [2.0] * 20
 
 
@@ -26,10 +28,10 @@ def of_layers(looks, record, **keys):
 @pytest.mark.parametrize(
     ("rate", "keys", "certainty"),
     [
-        (3.0, {"moved": 0.97}, "high"),
-        (1.0, {"moved": 0.97}, "medium"),
+        (3.0, MOVED, "high"),
+        (1.0, MOVED, "medium"),
         (3.0, {}, "low"),
-        (0.3, {"moved": 0.97}, None),
+        (0.3, MOVED, None),
         (0.3, THROWN, "medium"),
     ],
 )
@@ -45,7 +47,9 @@ def test_beyond_the_limit(make_record, looks, healthy_probes, rate, keys, certai
             "a range test at 1 throws a fresh network off and works best at 0.1; the fit went up "
             f"to {rate:g}."
         )
-        thrown = "weights moved by 97% of theirs between two looks" in finding.evidence
+        thrown = "weights moved by 97% of theirs in 16 steps (usual: up to 40%)" in (
+            finding.evidence
+        )
         assert thrown is bool(keys)
         assert finding.change.endswith("--learning-rate 0.01")
 
@@ -63,7 +67,7 @@ def test_a_network_that_nothing_throws_off(make_record, healthy_probes):
         (STILL, [870.0, 1.0], THROWN, "high"),
         (STILL, [1.0], THROWN, "medium"),
         ([2.0, 9.0, *STILL], [50.0], {}, "medium"),
-        (STILL, [9.0, 1.0], {"moved": 0.97}, None),
+        (STILL, [9.0, 1.0], MOVED, None),
     ],
     ids=["rising", "validation", "weights", "losses", "one"],
 )
@@ -88,6 +92,52 @@ def test_a_rate_below_the_optimizers_own(make_record, looks):
     layers = of_layers(looks, make_record(), **THROWN)
     finding = learning_rate_too_high(make_record(layers=layers, learning_rate=1e-3))
     assert finding.change.endswith("--learning-rate 0.0001")
+
+
+@pytest.mark.parametrize(
+    ("moved", "steps", "found"),
+    [(0.8, 150, False), (0.4, 15, False), (0.95, 16, True), (0.95, 24, False), (0.5, 4, True)],
+)
+def test_movements_grow_with_the_root_of_the_steps(make_record, looks, moved, steps, found):
+    """0.8 in 150 steps, as a healthy fit has when it leaves the drawn weights, is 0.065 a root."""
+    layers = of_layers(looks, make_record(), moved=moved, steps=steps)
+    # A validation loss as of networks that have nothing in common is the other witness.
+    record = make_record(metrics={"val_loss": [99.0, 1.0]}, layers=layers)
+    finding = learning_rate_too_high(record)
+    assert (finding is not None) is found
+    if found:
+        assert finding.certainty == "medium"
+        assert f"weights moved by {moved:.0%} of theirs in {steps} steps (usual: up to " in (
+            finding.evidence
+        )
+
+
+@pytest.mark.parametrize(("steps", "found"), [(80, True), (1200, False)])
+def test_growth_that_is_judged(make_record, looks, steps, found):
+    """To 30 times their norm within 321 steps, or within 4,801, as in a long healthy fit."""
+    layers = of_layers(looks, make_record(), growth=30.0, steps=steps)
+    finding = learning_rate_too_high(make_record(metrics={"val_loss": [99.0, 1.0]}, layers=layers))
+    assert (finding is not None) is found
+    if found:
+        assert "they grew to 30 times their first norm within 1000 steps (usual: 1 to 3)" in (
+            finding.evidence
+        )
+
+
+def test_a_movement_that_is_not_known_is_no_standstill(make_record, looks, healthy_probes):
+    """After an early resumption none is known: the range test alone says that the rate is low."""
+    known = [dataclasses.replace(look, update_ratio=None) for look in looks()]
+    record = make_record(
+        metrics={"train_loss": STILL},
+        layers=dict.fromkeys(make_record().layers, known),
+        probed=healthy_probes,
+        learning_rate=3e-6,
+    )
+    finding = learning_rate_too_low(record)
+    assert "moved by" not in finding.evidence
+    record = dataclasses.replace(record, probed=Probed())
+    reason = "range test: the probes were not run; and no movement of a layer is known"
+    assert learning_rate_too_low(record) == LeftOut(reason)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +194,10 @@ def test_no_rate_teaches_it_either(make_record, looks, healthy_probes, losses):
 def test_neither_layers_nor_probes(make_record):
     record = make_record(metrics={"train_loss": STILL})
     record.layers.clear()
-    reason = LeftOut("range test: the probes were not run; and no layers.csv")
-    assert learning_rate_too_low(record) == learning_rate_too_high(record) == reason
+    reason = "range test: the probes were not run; and no layers.csv"
+    assert learning_rate_too_high(record) == LeftOut(reason)
+    reason = "range test: the probes were not run; and no movement of a layer is known"
+    assert learning_rate_too_low(record) == LeftOut(reason)
 
 
 def test_a_few_steps_say_nothing(make_record, looks, healthy_probes):

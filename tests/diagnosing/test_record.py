@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -22,6 +23,13 @@ def test_what_is_written_is_read(make_record, write_record):
     assert read.finite("train_loss") == [(20, 2.0), (40, 1.5)]
     assert read.values("train_loss") == [2.0, 1.5]
     assert read.values("nothing") == []
+
+
+def test_commands_are_about_the_run_that_was_started(make_run, make_record):
+    record = make_record(fold="1/3")
+    assert record.started is record.run
+    whole = make_run(fold="all/3", members=3)
+    assert dataclasses.replace(record, whole=whole).started is whole
 
 
 def test_nothing_written_yet(make_run):

@@ -41,7 +41,7 @@ def test_a_cause_and_what_it_explains(make_record, write_record, looks):
     """A rate a thousand times too high: the loss goes up and ends above its start."""
     record = make_record(
         metrics={"train_loss": [2.0, *[4.0] * 10, *[9.0] * 9], "train_dice": [0.1] * 5},
-        layers={name: looks(moved=0.97, growth=30.0) for name in make_record().layers},
+        layers={name: looks(moved=0.97, growth=30.0, steps=16) for name in make_record().layers},
         learning_rate=3.0,
     )
     diagnosis = diagnose_run(write_record(record), probe=False)
@@ -99,12 +99,35 @@ def bagging_run(make_record, write_record):
 def test_bagging(bagging_run, looks):
     diagnosis = diagnose_run(bagging_run(looks), probe=False)
     assert faults(diagnosis) == ["frozen-layers"]
-    assert diagnosis.findings[0].where == "fold_2, all of encoders"
+    assert diagnosis.findings[0].where == "fold_2: all of encoders"
     # The advice is of the whole run, not of a member.
     assert diagnosis.findings[0].change.endswith("-o NEW --minutes 2 --fold all/3")
     assert "fold_3: it was not begun" in diagnosis.left_out
-    assert "fold_1, cannot-overfit-one-batch: the probes were not run" in diagnosis.left_out
+    assert "fold_1, fold_2: cannot-overfit-one-batch: the probes were not run" in diagnosis.left_out
     assert "frozen-layers" not in diagnosis.passed
+
+
+def test_a_cause_in_one_member_explains_nothing_in_another(make_record, write_record, looks):
+    """Both stand still; only in the first is that so as the rate throws the network off."""
+    whole = make_record(members=2, fold="all/2").run
+    whole.folder.mkdir()
+    write_run(whole)
+    still = {"train_loss": [2.0, *[4.0] * 19], "train_dice": [0.1] * 5, "val_dice": [0.1] * 5}
+    thrown = {name: looks(moved=0.97, growth=30.0, steps=16) for name in make_record().layers}
+    for number, layers in ((1, thrown), (2, None)):
+        record = make_record(metrics=still, layers=layers, fold=f"{number}/2", seed=number - 1)
+        run = dataclasses.replace(record.run, folder=whole.folder / f"fold_{number}")
+        write_record(dataclasses.replace(record, run=run))
+    diagnosis = diagnose_run(whole.folder, probe=False)
+    places = {finding.fault: finding.where for finding in diagnosis.findings}
+    assert places["learning-rate-too-high"] == "fold_1: --learning-rate 0.003"
+    assert places["underfitting"] == "fold_2: the training cases"
+    explained = {(one.fault, one.where, one.explained_by) for one in diagnosis.consequences}
+    assert (
+        "underfitting", "fold_1: the training cases", "learning-rate-too-high"
+    ) in explained  # fmt: skip
+    # The second member's seed is not the run's.
+    assert all("--seed" not in finding.change for finding in diagnosis.findings)
 
 
 def test_bagging_that_is_damaged(bagging_run, looks):

@@ -26,6 +26,10 @@ def test_softmax_of_what_is_no_logit(make_record, activation, certainty):
     )
     # e / (e + 1): a probability of 1 against one of 0, once more through a softmax.
     assert ("more than 0.73" in finding.evidence) is (activation != "relu")
+    assert finding.change == (
+        "Let the network answer logits, as every plan of volunet's own does; then volunet train "
+        "scans -o NEW --minutes 2"
+    )
 
 
 @pytest.mark.parametrize(

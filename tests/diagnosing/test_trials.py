@@ -17,11 +17,15 @@ def answer(make_record, after, finished=True):
     return cannot_overfit_one_batch(make_record(probed=Probed(one_batch=trial), loss="l1"))
 
 
-@pytest.mark.parametrize(("after", "text"), [(1.8, "is 90% of it"), (math.nan, "is no finite")])
+@pytest.mark.parametrize(
+    ("after", "text"), [(1.8, "90% was left;"), (math.nan, "it was no finite number;")]
+)
 def test_not_learnt(make_record, after, text):
     finding = answer(make_record, after)
     assert finding.certainty == "high"
-    assert f"the loss began at 2 and after 60 steps {text}" in finding.evidence
+    assert f"the loss began 2 above that of a perfect answer, and after 60 steps {text}" in (
+        finding.evidence
+    )
     # The loss is left to volunet.
     assert "--loss" not in finding.change
 

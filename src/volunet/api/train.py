@@ -211,6 +211,7 @@ def train(
 
 def _diagnosed(error: TrainingError, folder: Path) -> TrainingError:
     """The error with what the doctor finds in what the run wrote down."""
+    from volunet.diagnosing.command import examine
     from volunet.diagnosing.run import diagnose_run
 
     lines = [
@@ -219,6 +220,6 @@ def _diagnosed(error: TrainingError, folder: Path) -> TrainingError:
         for finding in diagnose_run(folder, probe=False).findings
         if finding.certainty != "low"
     ]
-    last = f"volunet doctor {folder} tries the network out as well."
+    last = f"{examine(folder)} tries the network out as well."
     do = "\n".join([error.do, *lines, last])
     return type(error)(error.where, error.found, error.expected, do)

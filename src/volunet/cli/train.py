@@ -82,6 +82,7 @@ def train(
     check_train_extra("train")
     from volunet.api.train import train as fit
     from volunet.training.processes import process_rank
+    from volunet.training.run_folder import resume_command
 
     is_first = process_rank() == 0
     if not is_first:  # one of them speaks for all; an error each says for itself
@@ -123,7 +124,7 @@ def train(
         f"steps waited for patches {result.waiting_share:.0%} of the time."
     )
     if result.interrupted:
-        typer.echo(f"Go on with: volunet train {dataset} -o {output} --resume")
+        typer.echo(f"Go on with: {resume_command(dataset, output)}")
 
 
 def _read_batch_size(text: str | None) -> int | Literal["auto"] | None:

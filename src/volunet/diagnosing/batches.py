@@ -7,11 +7,9 @@ import statistics
 from typing import Final
 
 from volunet.diagnosing.check import Answer, Check, LeftOut
-from volunet.diagnosing.command import train_again
+from volunet.diagnosing.command import examine, train_again
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.probes.material import total_stride
 from volunet.diagnosing.record import Record
-from volunet.plan import Plan
 from volunet.training.fit_to_time import FEWEST_STEPS
 from volunet.training.noise_scale import NoiseScale
 
@@ -39,6 +37,10 @@ VERY_FAR: Final = 32.0
 FEW_VALUES: Final = 16
 """Values of which a deviation is off by more than a sixth by chance, as 1/√(2n) says."""
 
+SMALLEST_MIX: Final = 2
+"""Patches that mix cases; more only make fewer steps. On Hippocampus 1, 2, 4 and 8 patches took
+1.1, 1.6, 2.4 and 3.2 minutes to a Dice of 0.8 (benchmarks/results/batch_size.md)."""
+
 
 def no_foreground(record: Record) -> Answer:
     """Training patches that hold next to no foreground."""
@@ -60,7 +62,7 @@ def no_foreground(record: Record) -> Answer:
         "the training patches",
         f"{mean:.3%} of their voxels are foreground; {usual}.",
         "Patches are cut where the objects are not, or the labels are empty where they are cut.",
-        f"volunet doctor {record.run.dataset}",
+        examine(record.run.dataset),
         "high" if mean <= NEXT_TO_NONE * whole else "medium",
     )
 
@@ -83,24 +85,24 @@ def loading_starved(record: Record) -> Answer:
         f"process{'' if workers == 1 else 'es'}; a fit that is fed waits less than 10 %.",
         "Patches are prepared more slowly than steps are made: too few processes, a slow disk, or "
         "an expensive augmentation.",
-        train_again(record.run, workers=max(1, 2 * workers)),
+        train_again(record.started, workers=max(1, 2 * workers)),
         sure,
     )
 
 
 def batch_too_small(record: Record) -> Answer:
     """A batch that batch norm, or the gradient's noise, makes too small."""
-    plan = record.run.plan
-    if plan.network is not None and plan.network.norm == "batch" and plan.batch_size == 1:
-        values = _values_at_the_bottom(plan)
+    plan, network = record.run.plan, record.run.plan.network
+    if network is not None and network.norm == "batch" and plan.batch_size == 1:
+        values = math.prod(network.deepest_size(plan.patch_size))
         return Finding(
             "batch-too-small",
             "batch norm",
             "a batch is 1 patch: batch norm takes mean and deviation of each channel from one case "
             f"alone, at the deepest level from {values} values, and predicts with their average "
-            "over all cases; from 2 patches on, cases are mixed.",
+            f"over all cases; from {SMALLEST_MIX} patches on, cases are mixed.",
             "What the network is trained with is not what it predicts with.",
-            train_again(record.run, batch_size=4),
+            train_again(record.started, batch_size=SMALLEST_MIX),
             "high" if values < FEW_VALUES else "medium",
         )
     noise = record.probed.noise
@@ -115,7 +117,7 @@ def batch_too_small(record: Record) -> Answer:
         f"noise scale {noise}, so at least {least:.2g} patches of the run's size; a step takes "
         f"{effective_batch(record)}.",
         "Each step's gradient is mostly noise, so that most of it is lost.",
-        train_again(record.run, batch_size="auto"),
+        train_again(record.started, batch_size="auto"),
         "medium" if least >= VERY_FAR * effective_batch(record) else "low",
     )
 
@@ -136,7 +138,7 @@ def batch_too_large(record: Record) -> Answer:
         f"of the {FEWEST_STEPS} that teach at the least.",
         "Patches beyond the noise scale hardly make a step better, and their time is missing for "
         "more steps.",
-        train_again(record.run, batch_size=2 ** max(1, math.ceil(math.log2(most)))),
+        train_again(record.started, batch_size=2 ** max(1, math.ceil(math.log2(most)))),
         "medium" if batch >= VERY_FAR * most else "low",
     )
 
@@ -152,12 +154,6 @@ CHECKS: Final = (
 def effective_batch(record: Record) -> int:
     """Patches in a step, those of all accumulated batches."""
     return record.run.plan.batch_size * record.run.config.accumulate
-
-
-def _values_at_the_bottom(plan: Plan) -> int:
-    """Values of a channel of one patch at the deepest level."""
-    pairs = zip(plan.patch_size, total_stride(plan), strict=True)
-    return math.prod(-(-length // stride) for length, stride in pairs)
 
 
 def _most(noise: NoiseScale) -> float:

@@ -52,14 +52,9 @@ def explain(findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], tuple[Con
     A finding explains another one only if it is told itself, and is not of low certainty: a hint
     explains nothing away.
     """
-    order = list(CONSEQUENCES)
-    ranked = sorted(
-        findings,
-        key=lambda one: order.index(one.fault) if one.fault in CONSEQUENCES else len(order),
-    )
     told: list[Finding] = []
     explained: list[Consequence] = []
-    for finding in ranked:
+    for finding in by_cause(findings):
         cause = next(
             (
                 one.fault
@@ -73,3 +68,12 @@ def explain(findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], tuple[Con
         else:
             explained.append(Consequence(finding.fault, finding.where, cause))
     return tuple(order_findings(told)), tuple(explained)
+
+
+def by_cause(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings in causal order, those behind whose fault explains nothing."""
+    order = list(CONSEQUENCES)
+    return sorted(
+        findings,
+        key=lambda one: order.index(one.fault) if one.fault in CONSEQUENCES else len(order),
+    )

@@ -1,23 +1,57 @@
-"""The command that trains again as a run was trained, but for a change."""
+"""The commands that findings advise: train again but for a change, go on, look at the data set."""
 
 from __future__ import annotations
 
+import math
 import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
-from volunet.datasets.rules import choose_augmentation
-from volunet.plan import NetworkPlan, Regularisation
+from volunet.datasets.rules import PRESETS, choose_augmentation
 from volunet.training.config import TrainingConfig
-from volunet.training.run_folder import Run
+from volunet.training.run_folder import Run, resume_command
+from volunet.training.wishes import Wishes
 
 NEW_FOLDER: Final = "NEW"
 """Stands for the new run folder."""
 
+_DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        "fold": None,
+        "preset": "auto",
+        "features": None,
+        "patch_size": None,
+        "batch_size": None,
+        "spacing_mm": None,
+        "loss": TrainingConfig.loss,
+        "optimizer": TrainingConfig.optimizer,
+        "learning_rate": None,
+        "precision": None,
+        "workers": TrainingConfig.workers,
+        "seed": TrainingConfig.seed,
+        "skip_bad": False,
+        "norm": None,
+        "dropout": 0.0,
+        "l1": 0.0,
+        "l2": None,
+        "augmentation": None,
+        "patience": 0,
+    }
+)
+"""Flag of ``volunet train``, with underscores, → what it is where it is not given; in the order in
+which flags are told."""
+
+_BETWEEN: Final[Mapping[str, str]] = MappingProxyType({"patch_size": "x"})
+"""What stands between a flag's numbers where it is no comma."""
+
 
 def train_again(run: Run, **changes: object) -> str:
-    """``volunet train`` with the run's own settings and some changed ones.
+    """``volunet train`` with what the user asked for in a run, and some changes.
 
-    Settings that a run would have by itself are left out.
+    Flags are left out that say what volunet does without them; of the changes, too, unless the run
+    had something else.
 
     Args:
         run: The run.
@@ -25,39 +59,86 @@ def train_again(run: Run, **changes: object) -> str:
 
     Example: ``volunet train DATASET -o NEW --minutes 10 --learning-rate 0.003``
     """
-    flags = {**_own(run), **changes}
+    asked = _asked(run)
+    changed = {
+        name: value
+        for name, value in changes.items()
+        if name in asked or value != _DEFAULTS.get(name)
+    }
     words = ["volunet", "train", run.dataset, "-o", NEW_FOLDER]
-    for name, value in flags.items():
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", _text(value)]
+    for name, value in {**asked, **changed}.items():
+        words += _flag(name, value)
     return shlex.join(words)
 
 
-def _own(run: Run) -> dict[str, object]:
-    config, plan = run.config, run.plan
+def go_on(run: Run) -> str:
+    """The command that goes on with a run."""
+    return resume_command(run.dataset, run.folder)
+
+
+def examine(subject: str | Path) -> str:
+    """The command that looks at a data set or run."""
+    return shlex.join(["volunet", "doctor", str(subject)])
+
+
+def _asked(run: Run) -> dict[str, object]:
+    """The flags of a run that are not volunet's own choice, its budget first."""
+    config = run.config
+    wishes = run.wishes or _told_by_the_plan(run)
+    given = {
+        **wishes.plan,
+        "fold": wishes.fold,
+        "batch_size": wishes.batch_size,
+        "precision": wishes.precision,
+        "skip_bad": wishes.skip_bad,
+        "loss": config.loss,
+        "optimizer": config.optimizer,
+        "learning_rate": config.learning_rate,
+        "workers": config.workers,
+        "seed": config.seed,
+    }
     budget: dict[str, object] = (
         {"epochs": config.epochs} if config.minutes is None else {"minutes": config.minutes}
     )
-    network = plan.network or NetworkPlan(in_channels=1, out_channels=1)
-    cases = plan.fingerprint.num_cases if plan.fingerprint else 0
-    usual = Regularisation(augmentation=choose_augmentation(cases))
-    given: list[tuple[str, object, object]] = [
-        ("fold", config.fold, TrainingConfig.fold),
-        ("loss", config.loss, TrainingConfig.loss),
-        ("optimizer", config.optimizer, TrainingConfig.optimizer),
-        ("learning_rate", config.learning_rate, None),
-        ("workers", config.workers, TrainingConfig.workers),
-        ("norm", network.norm, "batch"),
-        ("dropout", network.dropout, 0.0),
-        *(
-            (name, getattr(plan.regularisation, name), getattr(usual, name))
-            for name in Regularisation.model_fields
-        ),
-    ]
-    return budget | {name: value for name, value, default in given if value != default}
+    # The number that a run of an optimizer has by itself may be written down as if it were given.
+    usual = {**_DEFAULTS, "l2": config.own_weight_decay}
+    return budget | {
+        name: given[name]
+        for name, default in _DEFAULTS.items()
+        if name in given and given[name] not in (default, usual[name])
+    }
 
 
-def _text(value: object) -> str:
+def _told_by_the_plan(run: Run) -> Wishes:
+    """What a run was asked for that did not keep it, as far as its plan differs from the rules'."""
+    plan, config = run.plan, run.config
+    measures = plan.regularisation
+    usual = choose_augmentation(plan.fingerprint.num_cases if plan.fingerprint else 0)
+    arguments: dict[str, object] = {
+        "l1": measures.l1,
+        "l2": measures.l2,
+        "augmentation": None if measures.augmentation == usual else measures.augmentation,
+        "patience": measures.patience,
+    }
+    if plan.network is not None:
+        norm = plan.network.norm
+        arguments["norm"] = None if norm == PRESETS["auto"].norm else norm
+        arguments["dropout"] = plan.network.dropout
+    fold = None if config.fold == TrainingConfig.fold else config.fold
+    return Wishes(fold=fold, plan=arguments)
+
+
+def _flag(name: str, value: object) -> list[str]:
+    if value is None or value is False:
+        return []
+    flag = f"--{name.replace('_', '-')}"
+    return [flag] if value is True else [flag, _text(value, _BETWEEN.get(name, ","))]
+
+
+def _text(value: object, between: str) -> str:
     if isinstance(value, (tuple, list)):
-        return ",".join(_text(one) for one in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return between.join(_text(one, between) for one in value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if math.isclose(float(short), value, rel_tol=1e-9) else str(value)

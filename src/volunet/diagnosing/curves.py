@@ -7,7 +7,7 @@ import statistics
 from typing import Final
 
 from volunet.diagnosing.check import Answer, Check, LeftOut
-from volunet.diagnosing.command import train_again
+from volunet.diagnosing.command import examine, go_on, train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.probes.material import find_cases, not_finite
 from volunet.diagnosing.record import Record, Series
@@ -31,6 +31,10 @@ WHOLE: Final = 0.9
 FEWEST_POINTS: Final = 6
 """Figures that a judgement of a curve takes."""
 
+READING_S: Final = 5.0
+"""Seconds in which prepared images are searched for values that are not finite: of large scans all
+would take minutes."""
+
 
 def divergence(record: Record) -> Answer:
     """A loss that is no number, or that has risen for good."""
@@ -51,7 +55,7 @@ def divergence(record: Record) -> Answer:
         f"it was {lowest:.3g} at its lowest fifth and {end:.3g} in the last, having begun with "
         f"{start:.3g}; a healthy loss ends near its lowest.",
         "Steps that are too large throw the network off what it had learnt.",
-        train_again(record.run, learning_rate=record.run.config.highest_learning_rate / 10),
+        train_again(record.started, learning_rate=record.run.config.highest_learning_rate / 10),
         "high" if end > start else "medium",
     )
 
@@ -74,7 +78,7 @@ def plateau(record: Record) -> Answer:
         f"from the second fifth of the steps to the last it went from {before:.3g} to "
         f"{after:.3g}{known}; while a network learns it falls by more than {FLAT:.0%}.",
         "The learning rate does not fit, or the network has learnt what it can of these labels.",
-        train_again(record.run, learning_rate=_other_rate(record)),
+        train_again(record.started, learning_rate=_other_rate(record)),
         "medium" if dice < LOW_DICE else "low",
     )
 
@@ -95,7 +99,7 @@ def underfitting(record: Record) -> Answer:
         f"Dice {end:.2f} on training cases at the end, {gain:+.3f} over the last validations; a "
         f"network that fits is above {LOW_DICE:g} on cases that it trains on.",
         cause,
-        train_again(record.run, **changes),
+        train_again(record.started, **changes),
         "medium",
     )
 
@@ -121,7 +125,7 @@ def stopped_too_early(record: Record) -> Answer:
         return _cut_short(record, spent, fallen, gained) if learns or fallen >= FLAT else None
     if not learns:
         return None
-    minutes, epochs = record.run.config.minutes, record.run.config.epochs
+    minutes, epochs = record.started.config.minutes, record.started.config.epochs
     much = gain is not None and gain >= 2 * STILL_DICE
     return Finding(
         "stopped-too-early",
@@ -135,7 +139,7 @@ def stopped_too_early(record: Record) -> Answer:
             else "."
         ),
         train_again(
-            record.run,
+            record.started,
             minutes=None if minutes is None else 3 * minutes,
             epochs=None if epochs is None else 3 * epochs,
         ),
@@ -160,15 +164,14 @@ def spent_share(record: Record) -> float:
 
 
 def _cut_short(record: Record, spent: float, fallen: float, gained: str) -> Finding:
-    run = record.run
-    patience = run.plan.regularisation.patience
-    if patience:
+    patience = record.run.plan.regularisation.patience
+    if patience and _without_gain(record) >= patience:
         times = "validation" if patience == 1 else "validations"
         cause = f"{patience} {times} without a better Dice ended it, which is too few."
-        change = train_again(run, patience=max(10, 3 * patience))
+        change = train_again(record.started, patience=max(10, 3 * patience))
     else:
         cause = "It was interrupted."
-        change = f"volunet train {run.dataset} -o {run.folder} --resume"
+        change = go_on(record.started)
     return Finding(
         "stopped-too-early",
         f"step {record.steps}",
@@ -189,12 +192,22 @@ def _gain(record: Record) -> float | None:
     return dice[-1][1] - before[-1]
 
 
+def _without_gain(record: Record) -> int:
+    """Validations since that with the best Dice."""
+    dice = record.values("val_dice")
+    return len(dice) - 1 - dice.index(max(dice)) if dice else 0
+
+
 def _not_finite(record: Record, name: str, step: int) -> Finding:
-    cases = not_finite(find_cases(record.run, record.run.training))
+    prepared = find_cases(record.run, record.run.training)
+    cases, looked_at = not_finite(prepared, READING_S)
+    seen = f"{looked_at} of {len(prepared)}"
     found = (
         f" The prepared images of {', '.join(cases[:5])} hold values that are not finite, or are "
-        "damaged."
+        f"damaged ({seen} were looked at)."
         if cases
+        else f" No such value is in the prepared images that were looked at, {seen}."
+        if prepared
         else ""
     )
     return Finding(
@@ -205,10 +218,10 @@ def _not_finite(record: Record, name: str, step: int) -> Finding:
         if cases
         else "A learning rate that is too high, or a loss that divides by 0 or takes the logarithm "
         "of 0.",
-        f"volunet doctor {record.run.dataset}"
+        examine(record.run.dataset)
         if cases
         else train_again(
-            record.run,
+            record.started,
             learning_rate=record.run.config.highest_learning_rate / 10,
             precision="float32",
         ),
@@ -237,7 +250,9 @@ def _what_holds_it_down(record: Record) -> tuple[str, dict[str, object]]:
 def _other_rate(record: Record) -> float:
     """The rate that the range test advises, or a third of the run's."""
     rates = record.probed.rates
-    return record.run.config.highest_learning_rate / 3 if rates is None else rates.advice
+    if rates is not None:
+        return rates.advice
+    return float(f"{record.run.config.highest_learning_rate / 3:.1g}")
 
 
 def _fifths(series: Series) -> list[list[float]]:

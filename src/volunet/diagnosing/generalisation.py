@@ -9,9 +9,11 @@ from typing import Final
 
 from volunet.datasets.rules import FEW_CASES
 from volunet.diagnosing.check import Answer, Check, LeftOut
-from volunet.diagnosing.command import train_again
+from volunet.diagnosing.command import examine, train_again
 from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.probes.material import find_cases
 from volunet.diagnosing.record import Record
+from volunet.errors import DatasetError
 
 CASE_DEVIATION: Final = 0.1
 """Standard deviation of the Dice from case to case where none was measured; organs have less."""
@@ -29,6 +31,8 @@ JITTER: Final = 0.03
 """Median step of the Dice from one validation to the next in the last half, at the most."""
 
 _LAST: Final = 3
+
+_UNSEEN: Final = "Nothing tells overfitting, and the weights kept are the last and not the best."
 
 
 def overfitting(record: Record) -> Answer:
@@ -61,7 +65,7 @@ def overfitting(record: Record) -> Answer:
         f"to {chance:.2f} may be chance, as the Dice's deviation from case to case is "
         f"{deviation:.2f}{'' if measured else ' or less'}.",
         _cause(record),
-        train_again(run, **_measures(record)),
+        train_again(record.started, **_measures(record)),
         "high" if gap > 2 * chance and (gap > WIDE_GAP or rises) else "medium",
     )
 
@@ -81,21 +85,38 @@ def noisy_validation(record: Record) -> Answer:
         f"the Dice changes by {jump:.3f} from one validation to the next (median of the last half) "
         f"and is of {count} cases; {FEW_VALIDATED} cases and {JITTER:g} are fine.",
         "Few cases validate, so that the best weights are chosen by chance.",
-        train_again(record.run, fold="all"),
+        train_again(record.started, fold="all"),
         "low",
     )
 
 
 def no_validation(record: Record) -> Answer:
     """A fit that nothing validates."""
-    if record.run.validation:
+    run = record.run
+    if not run.validation:
+        return Finding(
+            "no-validation",
+            "the split",
+            f"all {len(run.training)} cases train (fold {run.config.fold}).",
+            _UNSEEN,
+            train_again(record.started, fold="1/5"),
+            "low",
+        )
+    if record.finite("val_dice") or not record.metrics:
         return None
+    prepared = find_cases(run, run.validation)
+    try:
+        if any(len(case.voxels()) for case in prepared):
+            return LeftOut("the fit ended before its first validation")
+    except DatasetError as error:
+        return LeftOut(error.found)
+    known = "they show background alone" if prepared else "whether they show foreground is unknown"
     return Finding(
         "no-validation",
-        "the split",
-        f"all {len(record.run.training)} cases train (fold {record.run.config.fold}).",
-        "Nothing tells overfitting, and the weights kept are the last and not the best.",
-        train_again(record.run, fold="1/5"),
+        "the validation cases",
+        f"there are {len(run.validation)}, and no row has a Dice of them; {known}.",
+        _UNSEEN,
+        examine(run.dataset),
         "low",
     )
 

@@ -8,13 +8,14 @@ from typing import Final
 
 from volunet.diagnosing.check import Answer, Check, LeftOut
 from volunet.diagnosing.command import train_again
-from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.finding import Certainty, Finding
 from volunet.diagnosing.record import LayerLook, Record
 from volunet.plan import ActivationName
 from volunet.training.telemetry import GRADIENT_NORM
 
 MANY_SILENT: Final = 0.5
-"""Share of a layer's channels; healthy networks, with batch norm or without, stay below 0.2."""
+"""Share of a layer's channels; behind norm layers healthy networks stay below 0.2. Without them
+and with leaky ReLU, healthy ones have had up to 0.98, so that it is a hint there."""
 
 ALL_SILENT: Final = 0.9
 """Nothing but the skip goes past such a layer."""
@@ -24,6 +25,10 @@ TINY_GRADIENT: Final = 1e-6
 
 MOVES: Final = 1e-4
 """What weights moved in all, as a share of theirs, above which a layer surely learns."""
+
+FEWEST_MOVES: Final = 2
+"""Movements between looks that must be known of a layer: those over a resumption are not, and a
+single one may be of steps without a gradient."""
 
 OFTEN_CLIPPED: Final = 0.5
 """Share of the steps; the norm at which gradients are clipped is ten times a usual one."""
@@ -49,32 +54,43 @@ def dead_activations(record: Record) -> Answer:
     if not dead:
         return None
     worst = max(dead, key=lambda name: dead[name])
-    passes_nothing = network.activation == "relu" and dead[worst] >= ALL_SILENT
+    changes: dict[str, object] = {"preset": "auto", "learning_rate": _lower_rate(record)}
+    if network.norm == "none":
+        changes["norm"] = None
+    certainty: Certainty = "medium"
+    if network.activation == "relu" and dead[worst] >= ALL_SILENT:
+        certainty = "high"
+    elif network.activation == "leaky_relu" and network.norm == "none":
+        certainty = "low"
     return Finding(
         "dead-activations",
         group_layers(dead, record.layers),
         f"{dead[worst]:.0%} of the channels of {worst} have no positive value in a batch "
-        f"(last {_LAST} looks); a healthy layer has less than 20 %.",
+        f"(last {_LAST} looks); behind norm layers a healthy one has less than 20 %.",
         "The channels were pushed below 0, by a learning rate that was too high at some time or by "
         "a bias, and an activation that is flat there brings no gradient back."
         if network.activation == "relu"
         else "The channels were pushed below 0, where leaky ReLU lets a hundredth through.",
-        train_again(record.run, preset="auto", learning_rate=_lower_rate(record)),
-        "high" if passes_nothing else "medium",
+        train_again(record.started, **changes),
+        certainty,
     )
 
 
 def frozen_layers(record: Record) -> Answer:
     """Layers that no step moves, or that no gradient reaches."""
-    if all(len(looks) < 2 for looks in record.layers.values()):
-        return LeftOut("one look at the layers, 2 are needed")
-    moved = {
-        name: sum(look.update_ratio or 0.0 for look in looks)
+    layers = {
+        name: looks
         for name, looks in record.layers.items()
+        if sum(look.update_ratio is not None for look in looks) >= FEWEST_MOVES
+    }
+    if not layers:
+        return LeftOut(f"fewer than {FEWEST_MOVES} known movements of a layer")
+    moved = {
+        name: sum(look.update_ratio or 0.0 for look in looks) for name, looks in layers.items()
     }
     stiff = [
         name
-        for name, looks in record.layers.items()
+        for name, looks in layers.items()
         if moved[name] == 0.0 or not any(look.gradient_norm for look in looks)
     ]
     others = [moved[name] for name in moved if name not in stiff]
@@ -86,14 +102,14 @@ def frozen_layers(record: Record) -> Answer:
     )
     return Finding(
         "frozen-layers",
-        group_layers(stiff, record.layers),
-        f"{len(stiff)} of {len(record.layers)} convolutions had gradient 0 or did not move in any "
-        f"of {len(record.layers[stiff[0]])} looks ({still} kept their weights exactly)"
+        group_layers(stiff, layers),
+        f"{len(stiff)} of {len(layers)} convolutions had gradient 0 or did not move in any "
+        f"of {len(layers[stiff[0]])} looks ({still} kept their weights exactly)"
         f"{others_moved}.",
         "The layers are not trained: their parameters do not require a gradient, the optimizer was "
         "not given them, or what follows them lets no gradient back.",
         "Make every parameter require a gradient and give the optimizer all of them; then "
-        + train_again(record.run),
+        + train_again(record.started),
         "high",
     )
 
@@ -115,7 +131,7 @@ def vanishing_gradients(record: Record) -> Answer:
         f"gradient by weight of {weakest}: {relative[weakest]:.1e}, of the layer with the most: "
         f"{most:.1e} (medians); a healthy network's layers lie within a factor of 10,000.",
         "The gradient gets lost on the way back: no norm layers, or activations that are flat.",
-        train_again(record.run, preset="auto", norm=None),
+        train_again(record.started, preset="auto", norm=None),
         "medium",
     )
 
@@ -144,7 +160,7 @@ def exploding_gradients(record: Record) -> Answer:
         f"median norm is {typical:.3g}. A healthy fit clips next to none, at norms about 1.",
         "Steps throw the weights about: the learning rate is too high, norm layers are missing, or "
         "the loss is a sum where it should be a mean.",
-        train_again(record.run, norm=None, learning_rate=_lower_rate(record)),
+        train_again(record.started, norm=None, learning_rate=_lower_rate(record)),
         "high" if typical > 10 * GRADIENT_NORM else "medium",
     )
 

@@ -43,16 +43,23 @@ class Record:
     """What is known of a run.
 
     Attributes:
-        run: Its description.
+        run: Its description; of a bagging run that of one member.
         metrics: Name of a figure → its values, not all of them finite.
         layers: Name of a convolution → the looks at it, in the order of the steps.
         probed: What was tried out on the run's plan and cases.
+        whole: The run that it is a member of; None where it is none.
     """
 
     run: Run
     metrics: Mapping[str, Series] = field(default_factory=dict)
     layers: Mapping[str, Sequence[LayerLook]] = field(default_factory=dict)
     probed: Probed = field(default_factory=Probed)
+    whole: Run | None = None
+
+    @property
+    def started(self) -> Run:
+        """The run that the user started, which commands are about."""
+        return self.whole or self.run
 
     @property
     def steps(self) -> int:

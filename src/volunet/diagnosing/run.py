@@ -16,10 +16,11 @@ from volunet.diagnosing import (
     settings,
     trials,
 )
-from volunet.diagnosing.causes import explain
+from volunet.diagnosing.causes import by_cause, explain
 from volunet.diagnosing.check import Check, take_looks
-from volunet.diagnosing.diagnosis import Diagnosis, without_repeats
-from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.diagnosis import Consequence, Diagnosis, without_repeats
+from volunet.diagnosing.finding import Finding, order_findings
+from volunet.diagnosing.members import merge_consequences, merge_findings, merge_left_out
 from volunet.diagnosing.probes.probed import SECONDS, Counted, Probed, run_probes
 from volunet.diagnosing.record import read_record
 from volunet.training.run_folder import RUN_FILE, Run, member_folder, read_run
@@ -45,7 +46,7 @@ def diagnose_run(
 ) -> Diagnosis:
     """Look at what a run wrote down, and try its network out on its prepared cases.
 
-    Of a bagging run each member's curves are looked at, and the network is tried out once.
+    Of a bagging run each member is judged by its own curves, and the network is tried out once.
 
     Args:
         folder: The run folder.
@@ -62,27 +63,27 @@ def diagnose_run(
     probed = Probed()
     if probe:
         probed = run_probes(known[0] if known else run, seconds, progress)
-    findings: list[Finding] = []
+    findings: dict[str, tuple[Finding, ...]] = {}
+    consequences: dict[str, tuple[Consequence, ...]] = {}
+    left_out: dict[str, list[str]] = {}
     checked: list[str] = []
-    left_out: list[str] = []
     for name, member in members.items():
         if member is None:
-            left_out.append(f"{name}: it was not begun")
+            left_out[name] = ["it was not begun"]
             continue
-        record = replace(read_record(member), probed=probed)
-        found, looked_for, not_looked = take_looks(CHECKS, record)
-        prefix = f"{name}, " if name else ""
-        findings += [replace(one, where=prefix + one.where) for one in found]
+        whole = None if member is run else run
+        record = replace(read_record(member), probed=probed, whole=whole)
+        found, looked_for, left_out[name] = take_looks(CHECKS, record)
+        # What is wrong with one member explains nothing of another.
+        findings[name], consequences[name] = explain(found)
         checked += looked_for
-        left_out += [prefix + line for line in not_looked]
-    told, consequences = explain(findings)
     return Diagnosis(
         "run",
         str(run.folder),
-        told,
-        consequences,
+        tuple(order_findings(by_cause(merge_findings(findings)))),
+        tuple(merge_consequences(consequences)),
         without_repeats(checked),
-        without_repeats(left_out),
+        tuple(merge_left_out(left_out)),
     )
 
 
@@ -100,7 +101,4 @@ def _members(run: Run) -> Iterator[tuple[str, Run | None]]:
         if not (folder / RUN_FILE).is_file():
             yield folder.name, None
             continue
-        member = read_run(folder)
-        # What is advised is to train all of them again.
-        config = replace(member.config, fold=run.config.fold, minutes=run.config.minutes)
-        yield folder.name, replace(member, config=config)
+        yield folder.name, read_run(folder)

@@ -58,7 +58,8 @@ def loss_does_not_fit(record: Record) -> Answer:
             f"the network ends in {activation}, and the loss {loss} takes the softmax of its "
             f"answer once more{limit}.",
             "The loss expects logits.",
-            'Set "output_activation" to "none" in the plan; then ' + train_again(record.run),
+            "Let the network answer logits, as every plan of volunet's own does; then "
+            + train_again(record.started),
             "medium" if activation == "relu" else "high",
         )
     fractions = plan.fingerprint.class_fractions if plan.fingerprint else ()
@@ -74,7 +75,7 @@ def loss_does_not_fit(record: Record) -> Answer:
         f"foreground is {foreground:.2%} of the voxels, and the best validation Dice "
         f"{max(dice):.2f}; the loss is a mean over voxels, nearly all of them background.",
         f"{loss} is flat where a network is sure and wrong, as it is of a small object at first.",
-        train_again(record.run, loss="dice_cross_entropy"),
+        train_again(record.started, loss="dice_cross_entropy"),
         "medium",
     )
 
@@ -113,10 +114,10 @@ def _decay(record: Record, a_step: float) -> Answer:
         f"a step takes up to {a_step:.2%} of each weight away and all {record.steps} steps about "
         f"{taken:.0%}; usual is {USUAL_DECAY:.3%} a step. The convolutions' weights ended at "
         f"{typical:.2f} of their first norm (median; {sum(factor < 1 for factor in grown)} of "
-        f"{len(grown)} shrank), in a healthy fit at 1.1 to 2.",
+        f"{len(grown)} shrank), in a healthy fit at 1.1 to 3.",
         "The decay pulls weights down faster than the loss builds them up, so that the network "
         "remembers its last steps alone.",
-        train_again(record.run, l2=float(f"{USUAL_DECAY / _rate(record):.0e}")),
+        train_again(record.started, l2=float(f"{USUAL_DECAY / _rate(record):.0e}")),
         "high" if typical < SHRUNK else "medium",
     )
 
@@ -141,7 +142,7 @@ def _penalty(record: Record) -> Answer:
         f"l1 {l1:g} times the absolute weights is {l1 * absolute:.3g}, {share:.0%} of the training "
         f"loss of {losses[-1]:.3g}; it should be a small part of it.",
         "The fit makes weights small rather than right.",
-        train_again(record.run, l1=float(f"{0.1 * l1 / share:.0e}")),
+        train_again(record.started, l1=float(f"{0.1 * l1 / share:.0e}")),
         "medium",
     )
 

@@ -21,16 +21,18 @@ def cannot_overfit_one_batch(record: Record) -> Answer:
         return None
     if not trial.finished:
         return LeftOut(f"{trial.steps} steps fitted into the time of the probe")
-    number = "is no finite number" if math.isnan(trial.share) else f"is {trial.share:.0%} of it"
+    left = f"{trial.share:.0%} was left"
+    if math.isnan(trial.share):
+        left = "it was no finite number"
     return Finding(
         "cannot-overfit-one-batch",
         "the network and the loss",
-        f"trained on one batch alone, AdamW at {LEARNING_RATE:g}, the loss began at "
-        f"{trial.loss_before:.3g} and after {trial.steps} steps {number}; a network that fits its "
-        f"task comes below {ENOUGH:.0%}.",
+        f"trained on one batch alone, AdamW at {LEARNING_RATE:g}, the loss began "
+        f"{trial.loss_before:.3g} above that of a perfect answer, and after {trial.steps} steps "
+        f"{left}; a network that fits its task comes below {ENOUGH:.0%}.",
         "Network, loss and labels do not fit together, or the network is far too small or too "
         "strongly regularised.",
-        train_again(record.run, preset="auto", norm=None, dropout=None, loss=None),
+        train_again(record.started, preset="auto", norm=None, dropout=None, loss=None),
         "high",
     )
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any, Final
 
@@ -164,6 +165,16 @@ def read_best_dice(folder: Path) -> float:
     return -1.0 if math.isnan(dice) else dice
 
 
+def resume_command(dataset: str | Path, folder: str | Path) -> str:
+    """The command that goes on with a run.
+
+    Example:
+        >>> resume_command("my scans", "run")
+        "volunet train 'my scans' -o run --resume"
+    """
+    return shlex.join(["volunet", "train", str(dataset), "-o", str(folder), "--resume"])
+
+
 def member_folder(folder: Path, number: int) -> Path:
     """The run folder of one member of a bagging run, counted from 1.
 
@@ -196,7 +207,7 @@ def _load_weights(network: nn.Module, folder: Path, run: Run, which: str = "") -
             folder,
             f"no {WEIGHTS_FILE}: the run {which}ended before its first validation",
             "A run writes its weights at each validation that is better than those before.",
-            f"Go on with it: volunet train {run.dataset} -o {run.folder} --resume",
+            f"Go on with it: {resume_command(run.dataset, run.folder)}",
         )
     try:
         network.load_state_dict(load_file(file))

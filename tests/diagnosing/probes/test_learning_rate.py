@@ -51,6 +51,19 @@ def test_a_network_that_learns(blob_probe, optimizer):
     assert test == measure_rates(material)
 
 
+def test_classes_that_no_batch_shows(blob_probe):
+    """Their overlaps stay missed, and are left out of what may fall."""
+    run = blob_probe(
+        loss="dice",
+        classes=("background", "blob", "left", "right"),
+        label_values=(0, 1, 2, 3),
+        out_channels=4,
+    )
+    test = measure_rates(prepare_material(run, find_cases(run, run.training), 9.0))
+    assert test.fall > 0.2
+    assert test.losses[0] < 0.4
+
+
 def test_time_that_is_over(blob_probe, ticks):
     run = blob_probe()
     material = prepare_material(run, find_cases(run, run.training), 9.0)

@@ -16,6 +16,13 @@ from volunet.diagnosing.probes.material import (
     smaller_sizes,
 )
 
+FOUR_CLASSES = {
+    "classes": ("background", "blob", "left", "right"),
+    "label_values": (0, 1, 2, 3),
+    "out_channels": 4,
+}
+"""Keywords of a plan with two classes that no blob shows."""
+
 
 def material_of(run):
     return prepare_material(run, find_cases(run, run.training), 9.0)
@@ -70,12 +77,49 @@ def test_a_step_clips_as_the_fit_does(blob_probe, scale):
         module.network.head.weight *= scale
     before = [weight.detach().clone() for weight in module.network.parameters()]
     optimizer = torch.optim.SGD(module.network.parameters(), lr=1.0)
-    assert make_step(material, module, optimizer, material.batches[0]) > 0.5
+    assert make_step(material, module, optimizer, 0) > 0.5
     pairs = zip(module.network.parameters(), before, strict=True)
     moved = float(
         torch.stack([(now.detach() - then).square().sum() for now, then in pairs]).sum().sqrt()
     )
     assert moved == pytest.approx(12.0, rel=1e-3) if scale > 1 else 0.1 < moved < 12.0
+
+
+@pytest.mark.parametrize(
+    ("loss", "floor"),
+    [
+        ("dice_cross_entropy", 2 / 3),
+        ("dice", 2 / 3),
+        ("tversky", 2 / 3),
+        ("boundary", 2 / 3),
+        ("cross_entropy", 0.0),
+        ("focal", 0.0),
+        ("squared_error", 0.0),
+        ("l1", 0.0),
+    ],
+)
+def test_what_no_answer_takes_away(blob_probe, loss, floor):
+    """Of three foreground classes the batches show one; the overlaps of the others are missed."""
+    material = material_of(blob_probe(loss=loss, **FOUR_CLASSES))
+    assert len(material.floors) == 4
+    assert list(material.floors) == pytest.approx([floor] * 4, abs=0.01)
+    module = material.module()
+    optimizer = torch.optim.SGD(module.network.parameters(), lr=0.0)
+    with torch.no_grad():
+        whole = float(
+            module.loss(module.network(material.batches[1]["image"]), material.batches[1]["label"])
+        )
+    above = make_step(material, module, optimizer, 5)
+    assert above == pytest.approx(whole - material.floors[1], abs=1e-5)
+    assert above > 0.05
+
+
+def test_batches_without_foreground_are_left_out(blob_probe):
+    material = material_of(blob_probe())
+    assert len(material.with_foreground().batches) == 4
+    material.batches[2]["label"].zero_()
+    kept = material.with_foreground().batches
+    assert [id(batch) for batch in kept] == [id(material.batches[index]) for index in (0, 1, 3)]
 
 
 def test_cases_of_a_member_lie_beside_it(blob_probe):
@@ -92,12 +136,15 @@ def test_cases_of_a_member_lie_beside_it(blob_probe):
     assert find_cases(elsewhere, run.training) == []
 
 
-def test_not_finite(blob_probe):
+def test_not_finite(blob_probe, ticks):
     run = blob_probe()
-    assert not_finite(find_cases(run, run.training)) == []
+    assert not_finite(find_cases(run, run.training)) == ([], 3)
     file = run.folder / "cache" / "blob_2.image.npy"
     image = np.load(file)
     image[0, 3, 3, 3] = np.nan
     np.save(file, image)
     (run.folder / "cache" / "blob_0.image.npy").write_bytes(b"no array")
-    assert not_finite(find_cases(run, run.training)) == ["blob_0", "blob_2"]
+    cases = find_cases(run, run.training)
+    assert not_finite(cases) == (["blob_0", "blob_2"], 3)
+    # The clock is read before each image: at 2, 3 and 4 s.
+    assert not_finite(cases, 2.5, ticks(1.0)) == (["blob_0"], 2)

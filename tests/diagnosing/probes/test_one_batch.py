@@ -42,6 +42,20 @@ def test_networks_that_cannot(material, keys):
     assert trial.share > 0.6
 
 
+def test_classes_that_the_batch_does_not_show(material):
+    """Of three overlaps two are missed whatever the network answers; it learns the third."""
+    made = material(
+        loss="dice",
+        classes=("background", "blob", "left", "right"),
+        label_values=(0, 1, 2, 3),
+        out_channels=4,
+    )
+    trial = overfit_one_batch(made)
+    assert trial.learns
+    floor = made.floors[0]
+    assert (trial.loss_after + floor) / (trial.loss_before + floor) > 0.6
+
+
 def test_a_loss_that_is_no_number(material, monkeypatch):
     monkeypatch.setattr(SegmentationLoss, "forward", lambda _, x, y: (x * math.nan).sum())
     trial = overfit_one_batch(material())

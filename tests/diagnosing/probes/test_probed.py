@@ -61,6 +61,15 @@ def test_no_foreground(blob_probe):
     assert run_probes(run).reason == "no prepared case with foreground in cache/"
 
 
+def test_no_foreground_in_the_patches(blob_probe):
+    run = blob_probe()
+    for name in run.training:
+        file = run.folder / "cache" / f"{name}.label.npy"
+        np.save(file, np.zeros_like(np.load(file)))
+    probed = run_probes(run, 60.0)
+    assert probed == Probed(reason="no patch of the probes shows foreground")
+
+
 def test_a_damaged_case(blob_probe):
     run = blob_probe()
     (run.folder / "cache" / "blob_0.image.npy").write_bytes(b"no array")

@@ -33,7 +33,8 @@ class RangeTest:
 
     Attributes:
         rates: Learning rate of each step, rising.
-        losses: Loss before each step, smoothed; the last may be no number.
+        losses: Loss before each step above that of a perfect answer, smoothed; the last may be no
+            number.
     """
 
     rates: Sequence[float]
@@ -57,7 +58,7 @@ class RangeTest:
 
     @property
     def fall(self) -> float:
-        """Share of the first loss by which it fell."""
+        """Share of the first loss by which it fell, of what a perfect answer leaves."""
         return 1 - self.losses[self._lowest] / self.losses[0]
 
     @property
@@ -104,8 +105,7 @@ def measure_rates(
         if clock() >= end:
             return None
         set_learning_rate(optimizer, rate)
-        batch = material.batches[step % len(material.batches)]
-        loss = make_step(material, module, optimizer, batch)
+        loss = make_step(material, module, optimizer, step)
         smoothed = loss if step == 0 else _SMOOTHING * smoothed + (1 - _SMOOTHING) * loss
         losses.append(smoothed)
         if not math.isfinite(loss):

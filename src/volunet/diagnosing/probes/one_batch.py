@@ -15,7 +15,8 @@ STEPS: Final = 60
 """Steps that the network gets."""
 
 ENOUGH: Final = 0.6
-"""Share of the first loss that a network which learns comes below within `STEPS`."""
+"""Share of the first loss, of what a perfect answer leaves, that a network which learns comes below
+within `STEPS`."""
 
 LEARNING_RATE: Final = 3e-3
 """Of AdamW, whatever the run's optimizer: whether the network can learn is not its question."""
@@ -27,8 +28,8 @@ class OneBatch:
 
     Attributes:
         steps: Steps that were made.
-        loss_before: Loss of the fresh network.
-        loss_after: The lowest loss that came.
+        loss_before: Loss of the fresh network, above that of a perfect answer.
+        loss_after: The lowest that came.
         finished: Whether the network had all its steps, or came far enough with fewer.
     """
 
@@ -63,7 +64,7 @@ def overfit_one_batch(
     optimizer = torch.optim.AdamW(module.network.parameters(), LEARNING_RATE, weight_decay=0.0)
     losses: list[float] = []
     while len(losses) <= STEPS and (clock() < end or not losses):
-        losses.append(make_step(material, module, optimizer, material.batches[0]))
+        losses.append(make_step(material, module, optimizer, turn=0))
         if not math.isfinite(losses[-1]) or losses[-1] < ENOUGH * losses[0]:
             break
     lowest = min((loss for loss in losses if math.isfinite(loss)), default=math.nan)

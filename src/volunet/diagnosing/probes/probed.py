@@ -85,6 +85,9 @@ def run_probes(
         material = prepare_material(run, cases, fixed_s / (ONE_BATCH_STEPS + RATE_STEPS), clock)
         if material is None:
             return Probed(reason=f"the smallest step takes too long for {seconds:g} s of probes")
+        material = material.with_foreground()
+        if not material.batches:
+            return Probed(reason="no patch of the probes shows foreground")
         tell(0)
         one_batch = overfit_one_batch(material, end - clock(), clock)
         tell(1)
