@@ -101,9 +101,9 @@ def test_each_flag(volunet, trained, words, keys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--batch-size", "4,5"], "--batch-size 4,5: one number, or auto"),
-        (["--batch-size", "many"], "--batch-size: 'many'"),
-        (["--batch-size", "0"], "--batch-size: '0'"),
+        (["--batch-size", "4,5"], "--batch-size 4,5: a number of patches, or auto"),
+        (["--batch-size", "many"], "--batch-size many: a number of patches, or auto"),
+        (["--batch-size", "0"], "--batch-size 0: a number of patches, or auto"),
         (["--loss", "hinge"], "--loss"),
         (["--norm", "layer"], "--norm"),
         (["--augmentation", "wild"], "--augmentation"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
@@ -130,7 +131,6 @@ def train(
 def _read_batch_size(text: str | None) -> int | Literal["auto"] | None:
     if text is None or text == "auto":
         return None if text is None else "auto"
-    numbers = read_numbers("--batch-size", text)
-    if len(numbers) != 1:
-        raise typer.BadParameter(f"--batch-size {text}: one number, or auto")
-    return numbers[0]
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise typer.BadParameter(f"--batch-size {text}: a number of patches, or auto")
+    return int(text)
