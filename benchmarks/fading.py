@@ -17,11 +17,9 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import volunet
-from hippocampus_data import Lines, find_data, predict_and_score, training_and_test, write_table
-from overfitting import FIXED, choose_cases
+from hippocampus_data import find_data, training_and_test
+from overfitting import FIXED, choose_cases, dice_on, train_and_export
 from report import markdown_table, publish
 from rows import Row, measure_missing, new_folder
 from volunet.inference.evaluation import Statistic
@@ -73,28 +71,14 @@ def measure(settings: Row, *, data: Path, work: Path) -> Row:
     many = tuple(case for case in training if case.name not in held_out)
     name = f"{settings['cases']}-cases-fading-{settings['fading']}-seed{settings['seed']}"
     folder = new_folder(work / name)
-    alone = settings["jobs"] == 1
-    arguments: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in FIXED.items()
-    }
-    trained = volunet.train(
-        write_table(few if settings["cases"] == len(few) else many, folder / "training.csv"),
-        folder / "run",
-        minutes=settings["minutes"],
-        augmentation="moderate",
-        workers=1 if alone else 0,
-        seed=settings["seed"],
-        progress=Lines(name),
-        **arguments,
+    trained = train_and_export(
+        settings,
+        few if settings["cases"] == len(few) else many,
+        folder,
+        {**FIXED, "augmentation": "moderate"},
     )
-    if trained.interrupted:
-        raise KeyboardInterrupt  # a shorter training is no row
-    model = folder / "model.onnx"
-    volunet.export(trained.run, model, sizes=2)
-    scores = predict_and_score(
-        model, validation, folder / "validation", threads=None if alone else 1
-    )
-    return {"validation": scores.mean_foreground_dice, "steps": trained.steps}
+    dice = dice_on(validation, folder, "validation", settings)
+    return {"validation": dice, "steps": trained.steps}
 
 
 def body(rows: Sequence[Row]) -> str:

@@ -26,6 +26,7 @@ import volunet
 from hippocampus_data import Lines, find_data, predict_and_score, training_and_test, write_table
 from report import markdown_table, publish
 from rows import Row, measure_missing, new_folder
+from volunet.api.train import TrainingResult
 from volunet.datasets.cases import Case
 from volunet.datasets.splits import Fold, split_cases
 from volunet.inference.evaluation import Statistic
@@ -120,30 +121,48 @@ def measure(settings: Row, *, data: Path, work: Path) -> Row:
     few, validation = choose_cases(training)
     name = f"{settings['condition'].replace(' ', '-')}-seed{settings['seed']}"
     folder = new_folder(work / name)
-    alone = settings["jobs"] == 1
-    arguments: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in settings["arguments"].items()
-    }
-    trained = volunet.train(
-        write_table(few, folder / "training.csv"),
-        folder / "run",
-        minutes=settings["minutes"],
-        workers=1 if alone else 0,
-        seed=settings["seed"],
-        progress=Lines(name),
-        **arguments,
-    )
-    if trained.interrupted:
-        raise KeyboardInterrupt  # a shorter training is no row
-    model = folder / "model.onnx"
-    volunet.export(trained.run, model, sizes=2)
-    threads = None if alone else 1
+    trained = train_and_export(settings, few, folder, settings["arguments"])
     dice = {
-        part: predict_and_score(model, cases, folder / part, threads=threads).mean_foreground_dice
+        part: dice_on(cases, folder, part, settings)
         for part, cases in (("training", few), ("validation", validation))
     }
     return {**dice, "steps": trained.steps, "seconds": trained.elapsed_s}
+
+
+def train_and_export(
+    settings: Row, cases: Sequence[Case], folder: Path, arguments: Mapping[str, Any]
+) -> TrainingResult:
+    """Train on cases for a row's minutes, by its seed, and export ``model.onnx`` to the folder.
+
+    Args:
+        settings: The row's ``minutes``, ``jobs`` and ``seed``.
+        cases: The cases.
+        folder: The row's folder.
+        arguments: Of `volunet.train`; lists stand for tuples.
+    """
+    trained = volunet.train(
+        write_table(cases, folder / "training.csv"),
+        folder / "run",
+        minutes=settings["minutes"],
+        workers=1 if settings["jobs"] == 1 else 0,
+        seed=settings["seed"],
+        progress=Lines(folder.name),
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in arguments.items()
+        },
+    )
+    if trained.interrupted:
+        raise KeyboardInterrupt  # a shorter training is no row
+    volunet.export(trained.run, folder / "model.onnx", sizes=2)
+    return trained
+
+
+def dice_on(cases: Sequence[Case], folder: Path, part: str, settings: Row) -> float:
+    """Mean Dice of a folder's ``model.onnx`` on cases, whose predictions go below it."""
+    threads = None if settings["jobs"] == 1 else 1
+    model = folder / "model.onnx"
+    return predict_and_score(model, cases, folder / part, threads=threads).mean_foreground_dice
 
 
 def body(rows: Sequence[Row]) -> str:
