@@ -82,11 +82,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="rows, runs and predictions")
     parser.add_argument("--minutes", type=float, default=2.0, help="of each training")
     parser.add_argument("--seeds", default="0,1,2", help="one run of each condition, such as 0,1,2")
+    parser.add_argument("--only", default=",".join(CONDITIONS), help="conditions, none among them")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--output", type=Path, help="write the table here as well")
     parser.add_argument("--plot", type=Path, help="draw the table here, PNG")
     arguments = parser.parse_args()
     find_data(arguments.data)
+    only = arguments.only.split(",")
+    if "none" not in only or not CONDITIONS.keys() >= set(only):
+        parser.error(f"--only takes none and any of {', '.join(CONDITIONS)}")
     # Seed by seed, so that a machine that slows down slows all conditions down.
     wanted: list[Row] = [
         {
@@ -98,6 +102,7 @@ def main() -> None:
         }
         for seed in arguments.seeds.split(",")
         for condition, changed in CONDITIONS.items()
+        if condition in only
     ]
     run = partial(measure, data=arguments.data, work=arguments.work)
     rows = measure_missing(arguments.work, wanted, run, jobs=arguments.jobs)
@@ -173,7 +178,8 @@ def body(rows: Sequence[Row]) -> str:
     )  # fmt: skip
     none = _statistic(rows, "none", "validation").mean
     lines = []
-    for condition, changed in CONDITIONS.items():
+    for condition in _conditions(rows):
+        changed = CONDITIONS[condition]
         validation = _statistic(rows, condition, "validation")
         lines.append(
             [
@@ -187,7 +193,8 @@ def body(rows: Sequence[Row]) -> str:
                 f"{_statistic(rows, condition, 'seconds').mean / 60:.2f}",
             ]
         )
-    return f"{_method(rows)}\n\n{markdown_table(header, lines)}\n\n{verdict(rows)}"
+    told = verdict(rows) if "all together" in _conditions(rows) else ""
+    return f"{_method(rows)}\n\n{markdown_table(header, lines)}\n\n{told}"
 
 
 def verdict(rows: Sequence[Row]) -> str:
@@ -215,10 +222,10 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     dice = {
-        part: [_statistic(rows, condition, part) for condition in CONDITIONS]
+        part: [_statistic(rows, condition, part) for condition in _conditions(rows)]
         for part in ("validation", "training")
     }
-    places = range(len(CONDITIONS))
+    places = range(len(_conditions(rows)))
     for place, low, high in zip(places, dice["validation"], dice["training"], strict=True):
         axes.plot([low.mean, high.mean], [place, place], color="0.8", linewidth=5, zorder=1)
     # Blue and orange of Okabe and Ito, which the colour-blind can tell apart; by shape for print.
@@ -239,7 +246,7 @@ def draw(rows: Sequence[Row], file: Path) -> None:
             )  # fmt: skip
     none = dice["validation"][0].mean
     axes.axvline(none, color="#0072B2", linewidth=0.8, linestyle=":", zorder=0)
-    axes.set_yticks(places, CONDITIONS)
+    axes.set_yticks(places, _conditions(rows))
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel(
@@ -250,6 +257,12 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=120)
+
+
+def _conditions(rows: Sequence[Row]) -> list[str]:
+    """The conditions that were measured, in the table's order."""
+    measured = {row["condition"] for row in rows}
+    return [condition for condition in CONDITIONS if condition in measured]
 
 
 def _method(rows: Sequence[Row]) -> str:
