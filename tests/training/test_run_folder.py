@@ -203,3 +203,19 @@ def test_a_member_of_another_network(bagged):
     message = r"fold_2/weights\.safetensors: not the weights of the plan's network"
     with pytest.raises(ConfigError, match=message):
         read_network(bagged)
+
+
+def test_descriptions_that_are_no_text_or_no_number(blob_run, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    description = json.loads((blob_run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(description | {"prepared_s": "long"}))
+    (run / "plan.json").write_bytes((blob_run / "plan.json").read_bytes())
+    message = r"run\.json: not a run folder's description \(could not convert string to float"
+    with pytest.raises(ConfigError, match=message):
+        read_run(run)
+    (run / "run.json").write_text(json.dumps(description))
+    assert read_run(run).plan == read_run(blob_run).plan
+    (run / "plan.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"plan\.json: not a run folder's description \('utf-8'"):
+        read_run(run)

@@ -121,10 +121,15 @@ def read_run(folder: str | Path) -> Run:
             "Train again, or use the volunet that wrote it.",
         )
     wishes = description.get("wishes")
+    plan_file = folder / PLAN_FILE
+    try:
+        plan = read_plan(plan_file.read_text(encoding="utf-8"), plan_file)
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise _unreadable(plan_file, str(error)) from error
     try:
         return Run(
             folder=folder,
-            plan=read_plan((folder / PLAN_FILE).read_text(encoding="utf-8"), folder / PLAN_FILE),
+            plan=plan,
             config=TrainingConfig(**description["config"]),
             dataset=description["dataset"],
             training=tuple(description["training"]),
@@ -136,7 +141,7 @@ def read_run(folder: str | Path) -> Run:
         )
     except VolunetError:
         raise
-    except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(file, str(error)) from error
 
 
