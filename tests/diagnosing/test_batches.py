@@ -13,7 +13,7 @@ from volunet.diagnosing.batches import (
     loading_starved,
     no_foreground,
 )
-from volunet.diagnosing.check import LeftOut
+from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.probes.probed import Probed
 from volunet.training.noise_scale import NoiseScale
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from volunet.diagnosing.check import Check, LeftOut, take_looks
+from volunet.diagnosing.check import Check, take_looks
 from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.looks import LeftOut
 
 FOUND = Finding("fault", "here", "evidence", "cause", "change", "high")
 

@@ -11,7 +11,6 @@ import pytest
 
 from volunet.datasets.cache import PreparedCase
 from volunet.diagnosing import curves
-from volunet.diagnosing.check import LeftOut
 from volunet.diagnosing.curves import (
     divergence,
     plateau,
@@ -19,6 +18,7 @@ from volunet.diagnosing.curves import (
     stopped_too_early,
     underfitting,
 )
+from volunet.diagnosing.looks import LeftOut
 
 TWENTY = range(20)
 RISING = [0.4, 0.6, 0.7, 0.75, 0.8]

@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 
-from volunet.diagnosing.check import LeftOut
 from volunet.diagnosing.layers import (
     dead_activations,
     exploding_gradients,
@@ -14,6 +13,7 @@ from volunet.diagnosing.layers import (
     group_layers,
     vanishing_gradients,
 )
+from volunet.diagnosing.looks import LeftOut
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from volunet.diagnosing.check import LeftOut
 from volunet.diagnosing.learning_rates import learning_rate_too_high, learning_rate_too_low
+from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.probes.probed import Probed
 
 MOVED = {"moved": 0.97, "steps": 16}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from volunet.diagnosing.check import LeftOut
+from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.settings import loss_does_not_fit, weight_decay_too_strong
 
 

@@ -6,9 +6,10 @@ import math
 import statistics
 from typing import Final
 
-from volunet.diagnosing.check import Answer, Check, LeftOut
+from volunet.diagnosing.check import Answer, Check
 from volunet.diagnosing.command import examine, train_again
 from volunet.diagnosing.finding import Certainty, Finding
+from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import Record
 from volunet.training.fit_to_time import FEWEST_STEPS
 from volunet.training.noise_scale import NoiseScale

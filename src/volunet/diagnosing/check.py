@@ -10,8 +10,6 @@ from volunet.diagnosing.looks import LeftOut, Looks
 from volunet.diagnosing.record import Record
 from volunet.training.run_folder import LAYERS_FILE, METRICS_FILE
 
-__all__ = ["Answer", "Check", "LeftOut", "take_looks"]
-
 Answer = Finding | LeftOut | None
 """What a look answers: a fault, that it could not look, or that nothing is wrong."""
 

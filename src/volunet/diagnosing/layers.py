@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from volunet.diagnosing.check import Answer, Check, LeftOut
+from volunet.diagnosing.check import Answer, Check
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Certainty, Finding
+from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import LayerLook, Record
 from volunet.plan import ActivationName
 from volunet.training.telemetry import GRADIENT_NORM

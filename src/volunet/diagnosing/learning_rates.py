@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from volunet.diagnosing.check import Answer, Check, LeftOut
+from volunet.diagnosing.check import Answer, Check
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
+from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import LayerLook, Record
 from volunet.training.budget import WARM_UP_STEPS
 from volunet.training.run_folder import LAYERS_FILE
