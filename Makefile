@@ -22,19 +22,21 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 # pytest comes last, so that its summary is the last line; a failed check fails the target too. It
-# runs in three processes: what loads engines, what trains, and the rest, each with native libraries
+# runs three times: what loads engines, what trains, and the rest, each with native libraries
 # and signal handlers of its own. Runs that train behind engines in one process have ended in
-# segmentation faults now and then.
+# segmentation faults now and then. Each time two workers share the tests, with one native thread
+# each; a file's tests stay together, as they share what they have made.
 ENGINE_TESTS := tests/api tests/cli tests/exporting tests/inference tests/viewer
 TRAINING_TESTS := tests/training
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 test: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest $(ENGINE_TESTS:%=--ignore=%) $(TRAINING_TESTS:%=--ignore=%)
-	$(BIN)/python -m pytest $(ENGINE_TESTS)
-	$(BIN)/python -m pytest $(TRAINING_TESTS)
+	$(PYTEST) $(ENGINE_TESTS:%=--ignore=%) $(TRAINING_TESTS:%=--ignore=%)
+	$(PYTEST) $(ENGINE_TESTS)
+	$(PYTEST) $(TRAINING_TESTS)
 
 clean:
 	rm -rf $(VENV) volunet-demo

@@ -40,6 +40,7 @@ from volunet.inference.engines import open_engine
 from volunet.nets import UNet3d, build_network, notes_plan
 from volunet.nets.deployed import DeployedNetwork
 from volunet.plan import NetworkPlan, Normalisation, Plan
+from volunet.tasks.segmentation.plan import Segmentation
 
 Size3 = tuple[int, int, int]
 Run = Callable[[NDArray[np.float32]], NDArray[Any]]
@@ -290,9 +291,11 @@ def _plan(network: UNet3d) -> Plan:
         orientation="any",
         spacing_mm=None,
         normalisation=(Normalisation(kind="none"),),
-        classes=("background", "foreground"),
-        label_values=(0, 1),
-        colours=((0, 0, 0), (222, 74, 68)),
+        task=Segmentation(
+            classes=("background", "foreground"),
+            label_values=(0, 1),
+            colours=((0, 0, 0), (222, 74, 68)),
+        ),
         patch_size=TRACED,
         batch_size=1,
         network=None,

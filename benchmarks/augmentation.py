@@ -32,6 +32,7 @@ from report import markdown_table, publish
 from volunet.datasets.augment import ROTATION_RAD, SCALING, make_augmentation
 from volunet.datasets.patches import MARGIN
 from volunet.plan import Normalisation, Plan
+from volunet.tasks.segmentation.plan import Segmentation
 
 Size3 = tuple[int, int, int]
 Make = Callable[[Size3], Callable[[], Any]]
@@ -156,9 +157,7 @@ def _plan(size: Size3) -> Plan:
         channels=("noise",),
         spacing_mm=None,
         normalisation=(Normalisation(kind="none"),),
-        classes=("background",),
-        label_values=(0,),
-        colours=((0, 0, 0),),
+        task=Segmentation(classes=("background",), label_values=(0,), colours=((0, 0, 0),)),
         patch_size=size,
         batch_size=1,
         mirror_axes=(2,),

@@ -100,6 +100,7 @@ def export(path: Path) -> None:
     from volunet.exporting.convert import convert
     from volunet.nets import build_network, notes_plan
     from volunet.plan import Normalisation, Plan
+    from volunet.tasks.segmentation.plan import Segmentation
 
     torch.manual_seed(0)
     network = notes_plan(1, 1)
@@ -109,9 +110,7 @@ def export(path: Path) -> None:
         orientation="any",
         spacing_mm=None,
         normalisation=(Normalisation(kind="none"),),
-        classes=("answer",),
-        label_values=(0,),
-        colours=((0, 0, 0),),
+        task=Segmentation(classes=("answer",), label_values=(0,), colours=((0, 0, 0),)),
         patch_size=(16, 16, 16),
         batch_size=1,
         network=network,

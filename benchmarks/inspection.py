@@ -74,6 +74,7 @@ def make(name: str, file: Path) -> None:
     from volunet.exporting.convert import convert
     from volunet.nets import build_network, notes_plan
     from volunet.plan import NetworkPlan, Normalisation, Plan
+    from volunet.tasks.segmentation.plan import Segmentation
 
     torch.manual_seed(0)
     if name.startswith("MONAI"):
@@ -102,9 +103,11 @@ def make(name: str, file: Path) -> None:
         orientation="any",
         spacing_mm=None,
         normalisation=(Normalisation(kind="none"),),
-        classes=tuple(map(str, range(network.out_channels))),
-        label_values=tuple(range(network.out_channels)),
-        colours=((0, 0, 0),) * network.out_channels,
+        task=Segmentation(
+            classes=tuple(map(str, range(network.out_channels))),
+            label_values=tuple(range(network.out_channels)),
+            colours=((0, 0, 0),) * network.out_channels,
+        ),
         patch_size=(16, 16, 16),
         batch_size=1,
         network=network,

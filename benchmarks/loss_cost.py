@@ -24,7 +24,7 @@ from rows import Row
 from volunet.datasets.load import read_case
 from volunet.datasets.patches import cut_patch
 from volunet.plan import LossName
-from volunet.training.losses import SegmentationLoss
+from volunet.tasks.segmentation.losses import SegmentationLoss
 
 CLASSES = 3
 REPEATS = 10

@@ -27,10 +27,10 @@ from volunet.datasets.patches import Patch, TrainingPatches
 from volunet.datasets.rules import plan_from_fingerprint
 from volunet.datasets.splits import Fold, split_cases
 from volunet.plan import LossName
+from volunet.tasks.segmentation.losses import SegmentationLoss
 from volunet.training.budget import schedule, set_learning_rate
 from volunet.training.config import TrainingConfig
-from volunet.training.losses import SegmentationLoss
-from volunet.training.module import SegmentationModule
+from volunet.training.module import FittedModule
 
 FEATURES = (8, 16, 32, 64)
 PATCH_SIZE = (40, 56, 40)
@@ -80,7 +80,7 @@ def measure_trajectory(settings: Row, data: Path, folder: Path) -> Row:
 
     torch.manual_seed(settings["seed"])
     config = TrainingConfig(epochs=1, loss=settings["loss"], seed=settings["seed"])
-    module = SegmentationModule(plan, config).train()
+    module = FittedModule(plan, config).train()
     optimizer = module.configure_optimizers()
     last = CHECKPOINTS[-1]
     points = []

@@ -31,6 +31,7 @@ from reverse_papers import (
 from volunet.nets import UNet3d, build_network, notes_plan
 from volunet.nets.deployed import DeployedNetwork
 from volunet.plan import Normalisation, Plan
+from volunet.tasks.segmentation.plan import Segmentation
 
 Mode = Literal["eval", "unfolded", "training"]
 
@@ -114,8 +115,11 @@ def _deployed() -> nn.Module:
     plan = Plan(
         dataset="corpus", channels=("CT",), orientation="any", spacing_mm=None,
         normalisation=(Normalisation(kind="clip_zscore", low=-1.5, high=1.5, mean=0.2, std=0.8),),
-        classes=("background", "bone"), label_values=(0, 1), colours=((0, 0, 0), (255, 0, 0)),
-        patch_size=(32, 48, 64), batch_size=1, network=None, answer="probabilities",
+        task=Segmentation(
+            classes=("background", "bone"), label_values=(0, 1), colours=((0, 0, 0), (255, 0, 0)),
+            answer="probabilities",
+        ),
+        patch_size=(32, 48, 64), batch_size=1, network=None,
     )  # fmt: skip
     return DeployedNetwork(_ours(norm="instance", activation="leaky_relu"), plan)
 

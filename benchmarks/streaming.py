@@ -151,6 +151,7 @@ def _export(name: str, path: str, plainconv: str) -> dict[str, Any] | None:
     from volunet.exporting.convert import convert
     from volunet.nets import build_network, notes_plan
     from volunet.plan import NetworkPlan, Normalisation, Plan
+    from volunet.tasks.segmentation.plan import Segmentation
 
     keys: dict[str, Any] = {
         "residual": {"residual": True, "norm": "batch"},
@@ -163,7 +164,9 @@ def _export(name: str, path: str, plainconv: str) -> dict[str, Any] | None:
     rule = Normalisation(kind="clip_zscore", low=-1000, high=1000, mean=0, std=400)
     plan = Plan(
         dataset=name, channels=("CT",), orientation="any", spacing_mm=None, normalisation=(rule,),
-        classes=("background", "bone"), label_values=(0, 1), colours=((0, 0, 0), (255, 0, 0)),
+        task=Segmentation(
+            classes=("background", "bone"), label_values=(0, 1), colours=((0, 0, 0), (255, 0, 0)),
+        ),
         patch_size=(64, 64, 64), batch_size=1, network=network,
     )  # fmt: skip
     Path(path).write_bytes(convert(build_network(network).eval(), plan))

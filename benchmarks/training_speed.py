@@ -34,9 +34,9 @@ from volunet.datasets.patches import TrainingPatches
 from volunet.datasets.rules import plan_from_fingerprint
 from volunet.nets import network_of
 from volunet.plan import Plan
+from volunet.tasks.segmentation.losses import SegmentationLoss
 from volunet.training.averaging import average
 from volunet.training.curve import read_metrics
-from volunet.training.losses import SegmentationLoss
 from volunet.training.run_folder import read_run
 from volunet.volumes import conform, conform_labels
 from volunet.volumes.normalise import normalise
@@ -125,7 +125,7 @@ def time_steps(
     averaged = torch.optim.swa_utils.AveragedModel(network, use_buffers=True, avg_fn=average)
     loss = SegmentationLoss()
     image = torch.randn(plan.batch_size, 1, *plan.patch_size).contiguous(memory_format=layout)
-    label = torch.randint(0, len(plan.classes), (plan.batch_size, 1, *plan.patch_size))
+    label = torch.randint(0, plan.task.out_channels, (plan.batch_size, 1, *plan.patch_size))
     context = nullcontext() if precision is torch.float32 else torch.autocast("cpu", torch.bfloat16)
     taken = []
     for _ in range(STEPS + 2):

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from volunet.plan import NetworkPlan, Normalisation, Plan
+from volunet.tasks.segmentation.plan import Segmentation
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -75,11 +76,19 @@ def files_of_at_most() -> Callable[[int], AbstractContextManager[None]]:
 def tiny_plan() -> Callable[..., Plan]:
     """Make the plan of a tiny network: CT with fixed numbers, three classes, on a 2×1.5×1 mm grid.
 
-    Keywords of `NetworkPlan` and of `Plan` replace its own; `channels` and `classes` are counts.
+    Keywords of `NetworkPlan`, `Segmentation` and `Plan` replace its own; `channels` and `classes`
+    are counts.
     """
 
     def make(channels: int = 1, classes: int = 3, **keys: Any) -> Plan:
         of_network = {k: keys.pop(k) for k in list(keys) if k in NetworkPlan.model_fields}
+        of_task = {k: keys.pop(k) for k in list(keys) if k in Segmentation.model_fields}
+        task = {
+            "classes": ("background", "hip", "femur", "sacrum")[:classes],
+            # Neither 0, 1, 2 nor below 256, so that indices taken for values show.
+            "label_values": (0, 5, 300, 7)[:classes],
+            "colours": ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))[:classes],
+        }
         network = {"in_channels": channels, "out_channels": classes, "features": (4, 8, 16)}
         rule = Normalisation(kind="clip_zscore", low=-200.0, high=400.0, mean=50.0, std=120.0)
         plan = {
@@ -87,10 +96,7 @@ def tiny_plan() -> Callable[..., Plan]:
             "channels": ("CT", "PET", "MR")[:channels],
             "spacing_mm": (2.0, 1.5, 1.0),
             "normalisation": (rule,) * channels,
-            "classes": ("background", "hip", "femur", "sacrum")[:classes],
-            # Neither 0, 1, 2 nor below 256, so that indices taken for values show.
-            "label_values": (0, 5, 300, 7)[:classes],
-            "colours": ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))[:classes],
+            "task": Segmentation(**(task | of_task)),
             "patch_size": (16, 16, 16),
             "batch_size": 2,
             "network": NetworkPlan(**(network | of_network)),
@@ -209,9 +215,9 @@ def blob_plan() -> Plan:
         channels=("MRI",),
         spacing_mm=(2.0, 1.5, 1.0),
         normalisation=(Normalisation(kind="zscore"),),
-        classes=("background", "blob"),
-        label_values=(0, 1),
-        colours=((0, 0, 0), (222, 74, 68)),
+        task=Segmentation(
+            classes=("background", "blob"), label_values=(0, 1), colours=((0, 0, 0), (222, 74, 68))
+        ),
         patch_size=(8, 9, 10),
         batch_size=2,
         mirror_axes=(2,),

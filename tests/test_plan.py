@@ -28,6 +28,13 @@ from volunet.plan import (
 
 MakePlan = Callable[..., Plan]
 
+TASK = {
+    "kind": "segmentation",
+    "classes": ["background", "hip", "femur"],
+    "label_values": [0, 5, 300],
+    "colours": [[0, 0, 0], [255, 0, 0], [0, 255, 0]],
+}
+
 
 def test_a_plan_survives_its_json(tiny_plan: MakePlan) -> None:
     plan = tiny_plan(
@@ -59,6 +66,20 @@ def test_what_a_plan_does_not_say(tiny_plan: MakePlan) -> None:
     )
 
 
+def test_a_plan_of_version_1_is_a_segmentation(tiny_plan: MakePlan) -> None:
+    content = tiny_plan(answer="labels").model_dump(mode="json")
+    task = content.pop("task")
+    assert task.pop("kind") == "segmentation"
+    old = content | task | {"plan_version": 1}
+    assert read_plan(json.dumps(old), "here") == tiny_plan(answer="labels")
+    del old["answer"]
+    assert read_plan(json.dumps(old), "here") == tiny_plan(answer="logits")
+    with pytest.raises(
+        ConfigError, match=r"not a plan of version 1: task\.classes: Field required"
+    ):
+        read_plan(json.dumps({name: old[name] for name in old if name != "classes"}), "here")
+
+
 @given(
     size=st.tuples(*[st.integers(1, 21)] * 3),
     strides=st.lists(st.tuples(*[st.integers(1, 3)] * 3), max_size=3),
@@ -84,14 +105,14 @@ def test_the_deepest_size_is_the_networks(
     assert plan.deepest_size(size) == tuple(seen[0])
 
 
-@pytest.mark.parametrize("version", [PLAN_VERSION - 1, PLAN_VERSION + 1])
+@pytest.mark.parametrize("version", [0, PLAN_VERSION + 1])
 def test_another_version_is_refused_whatever_else_is_in_it(version: int) -> None:
     text = json.dumps({"plan_version": version, "a key of another time": 1})
     with pytest.raises(ConfigError) as caught:
         read_plan(text, "run/plan.json")
     assert str(caught.value) == (
         f"run/plan.json: a plan of version {version}.\n"
-        f"This volunet reads version {PLAN_VERSION}.\n"
+        f"This volunet reads versions 1 to {PLAN_VERSION}.\n"
         "Train again, or use the volunet that wrote it."
     )
 
@@ -101,7 +122,13 @@ def test_another_version_is_refused_whatever_else_is_in_it(version: int) -> None
     [
         ({"epochs": 3}, "epochs: Extra inputs are not permitted"),
         ({"orientation": "RAR"}, "orientation: String should match pattern"),
-        ({"answer": "scores"}, "answer: Input should be 'logits', 'probabilities' or 'labels'"),
+        ({"task": {"kind": "chess"}}, "task: Value error, kind 'chess', of segmentation"),
+        ({"task": None}, "task: Input should be an object"),
+        (
+            {"task": {**TASK, "answer": "scores"}},
+            "task.answer: Input should be 'logits', 'probabilities' or 'labels'",
+        ),
+        ({"task": {**TASK, "spacing": 1}}, "task.spacing: Extra inputs are not permitted"),
         ({"batch_size": 0}, "batch_size: Input should be greater than or equal to 1"),
         ({"channels": []}, "channels: Tuple should have at least 1 item"),
         ({"network": {"in_channels": 1}}, "network.out_channels: Field required"),
@@ -116,12 +143,12 @@ def test_another_version_is_refused_whatever_else_is_in_it(version: int) -> None
             "the text: Value error, 1 channels but 2 normalisations",
         ),
         (
-            {"label_values": [0, 1]},
-            "the text: Value error, 3 classes, 2 label values and 3 colours; all three must be as",
+            {"task": {**TASK, "label_values": [0, 1]}},
+            "task: Value error, 3 classes, 2 label values and 3 colours; all three must be as",
         ),
         (
-            {"colours": [[0, 0, 0]]},
-            "the text: Value error, 3 classes, 3 label values and 1 colours",
+            {"task": {**TASK, "colours": [[0, 0, 0]]}},
+            "task: Value error, 3 classes, 3 label values and 1 colours",
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -138,13 +165,13 @@ def test_a_plan_that_does_not_fit_is_refused_with_the_place(
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "no JSON", '{"plan_version": "one"}'])
 def test_a_text_that_is_no_plan_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^plan\.json: not a plan of version 1: "):
+    with pytest.raises(ConfigError, match=r"^plan\.json: not a plan of version 2: "):
         read_plan(text, "plan.json")
 
 
 def test_a_plan_cannot_be_changed(tiny_plan: MakePlan) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        tiny_plan().answer = "labels"
+        tiny_plan().dataset = "labels"
 
 
 def test_clipping_bounds_must_be_in_order() -> None:

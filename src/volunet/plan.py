@@ -1,24 +1,39 @@
 """`Plan`: the contract between training, export and inference.
 
 A plan says what a model expects (channels, orientation, spacing, intensities) and what it answers
-(classes and their label values). It is derived from a data set by `volunet.datasets.rules`, saved
-in the run folder as ``plan.json`` and carried inside the ONNX file as metadata, so that neither
-prediction nor a foreign runtime needs anything but that one file.
+(its task: for a segmentation, classes and their label values). It is derived from a data set by
+`volunet.datasets.rules`, saved in the run folder as ``plan.json`` and carried inside the ONNX file
+as metadata, so that neither prediction nor a foreign runtime needs anything but that one file.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from volunet.errors import ConfigError
 
-PLAN_VERSION = 1
-"""Version of the plan's format; a plan of another version is refused, never guessed at."""
+PLAN_VERSION = 2
+"""Version of the plan's format. Version 1, which knew one task, is read as a segmentation; a plan
+of another version is refused, never guessed at."""
+
+TASKS: Final[dict[str, str]] = {"segmentation": "volunet.tasks.segmentation"}
+"""Kind of task → the package that does it. It is imported when a plan of that kind is read, so that
+plans stand below tasks and still hold what a task needs; see `volunet.tasks`."""
 
 METADATA_KEY = "volunet.plan"
 """Key of the plan in an ONNX file's ``metadata_props``."""
@@ -37,8 +52,8 @@ Alignment = Literal["crop", "pad", "pad_input"]
 Upsampling = Literal["transposed", "transposed_dilated", "trilinear"]
 NormName = Literal["batch", "instance", "group", "none"]
 ActivationName = Literal["relu", "leaky_relu", "elu", "gelu"]
+Head = Literal["none", "softmax", "argmax"]
 OutputActivation = Literal["none", "relu", "sigmoid", "softmax"]
-Answer = Literal["logits", "probabilities", "labels"]
 NormalisationKind = Literal["none", "zscore", "clip_zscore"]
 Augmentation = Literal["none", "light", "moderate", "strong"]
 LossName = Literal[
@@ -56,11 +71,13 @@ LossName = Literal[
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What cannot be changed, and takes no key that it does not know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Normalisation(_Frozen):
+class Normalisation(Frozen):
     """How one channel's raw intensities become the network's input.
 
     Attributes:
@@ -87,7 +104,7 @@ class Normalisation(_Frozen):
         return self
 
 
-class NetworkPlan(_Frozen):
+class NetworkPlan(Frozen):
     """The arguments of `volunet.nets.UNet3d`, which documents each of them."""
 
     in_channels: int = Field(ge=1)
@@ -130,7 +147,7 @@ class NetworkPlan(_Frozen):
         return depth, height, width
 
 
-class Regularisation(_Frozen):
+class Regularisation(Frozen):
     """The measures against overfitting that are not layers; dropout and norms are the network's.
 
     Attributes:
@@ -148,7 +165,7 @@ class Regularisation(_Frozen):
     patience: int = Field(default=0, ge=0)
 
 
-class Fingerprint(_Frozen):
+class Fingerprint(Frozen):
     """What a data set's scans have in common, the numbers that the plan's rules start from.
 
     Attributes:
@@ -172,7 +189,27 @@ class Fingerprint(_Frozen):
     class_fractions: tuple[float, ...]
 
 
-class Plan(_Frozen):
+class Task(Frozen):
+    """What a model answers; each task has a model of its own, ``MODEL`` in its module ``plan``.
+
+    Attributes:
+        kind: A key of `TASKS`.
+    """
+
+    kind: str
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the network's output."""
+        raise NotImplementedError
+
+    @property
+    def head(self) -> Head:
+        """What follows the network in the model file."""
+        return "none"
+
+
+class Plan(Frozen):
     """What a model expects and answers.
 
     Attributes:
@@ -183,11 +220,7 @@ class Plan(_Frozen):
             the array axes (W, H, D) follow in the same order. ``"any"``: as the scan comes.
         spacing_mm: Voxel spacing of the model's grid in mm, (D, H, W). None: as the scan comes.
         normalisation: One rule a channel; it is inside the exported graph.
-        classes: Name of each class, background first; output channel k is class k.
-        label_values: Value of each class in label maps, the same order as `classes`.
-        colours: Red, green, blue (0…255) of each class in pictures.
-        answer: What the model file answers: ``logits`` (N, K, D, H, W), ``probabilities`` (the same
-            after softmax) or ``labels`` (N, 1, D, H, W), class indices.
+        task: What the model answers, by the kind of task.
         patch_size: Size of training patches in voxels, (D, H, W).
         batch_size: Patches in a training batch.
         mirror_axes: Axes of (D, H, W) along which augmentation may mirror a patch.
@@ -205,10 +238,7 @@ class Plan(_Frozen):
                              r"[AP][SI][RL]|[SI][RL][AP]|[SI][AP][RL]|any)$")  # fmt: skip
     spacing_mm: Triple | None
     normalisation: tuple[Normalisation, ...]
-    classes: tuple[str, ...] = Field(min_length=1)
-    label_values: tuple[int, ...]
-    colours: tuple[Size3, ...]
-    answer: Answer = "logits"
+    task: SerializeAsAny[Task]
     patch_size: Size3
     batch_size: int = Field(ge=1)
     mirror_axes: tuple[int, ...] = ()
@@ -223,12 +253,17 @@ class Plan(_Frozen):
             raise ValueError(
                 f"{len(self.channels)} channels but {len(self.normalisation)} normalisations"
             )
-        if not len(self.classes) == len(self.label_values) == len(self.colours):
-            raise ValueError(
-                f"{len(self.classes)} classes, {len(self.label_values)} label values and "
-                f"{len(self.colours)} colours; all three must be as many"
-            )
         return self
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _read_task(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        kind = value.get("kind")
+        if not isinstance(kind, str) or kind not in TASKS:
+            raise ValueError(f"kind {kind!r}, of {', '.join(TASKS)}")
+        return import_module(f"{TASKS[kind]}.plan").MODEL.model_validate(value)
 
 
 def total_stride(strides: Sequence[Size3]) -> Size3:
@@ -252,25 +287,35 @@ def read_plan(text: str, where: str | Path) -> Plan:
     Raises:
         ConfigError: The text is not a plan of this version.
     """
+    version = PLAN_VERSION
     try:
         version = _Version.model_validate_json(text).plan_version
-        if version != PLAN_VERSION:
+        if version not in (1, PLAN_VERSION):
             raise ConfigError(
                 where,
                 f"a plan of version {version}",
-                f"This volunet reads version {PLAN_VERSION}.",
+                f"This volunet reads versions 1 to {PLAN_VERSION}.",
                 "Train again, or use the volunet that wrote it.",
             )
+        if version == 1:
+            return Plan.model_validate(_from_version_1(json.loads(text)))
         return Plan.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the text"
         raise ConfigError(
             where,
-            f"not a plan of version {PLAN_VERSION}: {place}: {first['msg']}",
+            f"not a plan of version {version}: {place}: {first['msg']}",
             "A plan is the JSON that volunet train or export wrote, unchanged.",
             "Train or export again with this version of volunet.",
         ) from error
+
+
+def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
+    """A plan of before there were tasks as one of today: what it said of classes is its task's."""
+    names = ("classes", "label_values", "colours", "answer")
+    task = {name: content.pop(name) for name in names if name in content}
+    return {**content, "plan_version": PLAN_VERSION, "task": {"kind": "segmentation", **task}}
 
 
 class _Version(BaseModel):

@@ -16,6 +16,7 @@ from volunet.datasets.augment import (
     make_augmentation,
 )
 from volunet.plan import Augmentation, NetworkPlan, Normalisation, Plan, Regularisation, Size3
+from volunet.tasks.segmentation.plan import Segmentation
 
 SIZE = (16, 18, 20)
 CUT = (20, 22, 24)
@@ -32,9 +33,9 @@ def plan_of(
         channels=tuple(f"channel {index}" for index in range(channels)),
         spacing_mm=None,
         normalisation=(Normalisation(),) * channels,
-        classes=("background", "one", "seven"),
-        label_values=(0, 1, 7),
-        colours=((0, 0, 0),) * 3,
+        task=Segmentation(
+            classes=("background", "one", "seven"), label_values=(0, 1, 7), colours=((0, 0, 0),) * 3
+        ),
         patch_size=size,
         batch_size=1,
         mirror_axes=mirror_axes,

@@ -57,7 +57,8 @@ def test_label_values_become_class_indices(write_blobs, blob_plan, tmp_path):
     label = nibabel.load(file)
     ball = np.asarray(label.dataobj) > 0
     nibabel.save(nibabel.Nifti1Image((40 * ball).astype(np.int16), label.affine), file)
-    plan = blob_plan.model_copy(update={"label_values": (0, 40)})
+    task = blob_plan.task.model_copy(update={"label_values": (0, 40)})
+    plan = blob_plan.model_copy(update={"task": task})
     dataset = read_dataset(folder)
     (case,) = prepare_cases(dataset.cases, dataset, plan, tmp_path / "cache")
     np.testing.assert_array_equal(case.label(), ball.transpose(2, 1, 0))

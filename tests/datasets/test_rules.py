@@ -49,9 +49,9 @@ def test_auto():
     assert plan.channels == ("MRI",)
     assert plan.orientation == "RAS"
     assert plan.spacing_mm == (1, 1, 1)
-    assert plan.classes == ("background", "a", "b")
-    assert plan.label_values == (0, 2, 7)
-    assert plan.colours[0] == (0, 0, 0)
+    assert plan.task.classes == ("background", "a", "b")
+    assert plan.task.label_values == (0, 2, 7)
+    assert plan.task.colours[0] == (0, 0, 0)
     assert (plan.patch_size, plan.batch_size) == ((40, 56, 40), 2)
     assert plan.mirror_axes == (2,)
     network = plan.network

@@ -143,7 +143,7 @@ def test_bagging_that_is_damaged(bagging_run, looks):
         (lambda folder: shutil.rmtree(folder), "run: no such folder"),
         (lambda folder: (folder / "run.json").unlink(), r"run: no run\.json in it"),
         (lambda folder: (folder / "run.json").write_text("{"), "not a run folder's description"),
-        (lambda folder: (folder / "plan.json").write_text("{}"), "not a plan of version 1"),
+        (lambda folder: (folder / "plan.json").write_text("{}"), "not a plan of version 2"),
         (lambda folder: (folder / "plan.json").unlink(), "not a run folder's description"),
         (lambda folder: (folder / "metrics.csv").write_text("step,a\nb,1\n"), "a damaged table"),
     ],

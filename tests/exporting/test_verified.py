@@ -123,10 +123,7 @@ def test_the_error_says_when_it_may_be_rounding(
     answer: str,
     tolerance: str | None,
 ) -> None:
-    plan = tiny_plan()
-    assert plan.network is not None
-    network = plan.network.model_copy(update={"norm": norm})
-    plan = plan.model_copy(update={"network": network, "answer": answer})
+    plan = tiny_plan(norm=norm, answer=answer)
     rows = tuple(CheckRow((1, 1, 1), "openvino", one, "differs") for one in differences)
     error = failed_check(Path("m.onnx"), CheckReport("m.onnx", "torch", 1e-4, rows), plan)
     assert f"Pass --tolerance {tolerance} if" in str(error) or tolerance is None

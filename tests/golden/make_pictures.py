@@ -37,6 +37,7 @@ from torch import nn
 from volunet.exporting.convert import convert
 from volunet.nets.presets import build_network, notes_plan
 from volunet.plan import NetworkPlan, Normalisation, Plan
+from volunet.tasks.segmentation.plan import Segmentation
 
 HERE = Path(__file__).parent
 PICTURES = HERE / "pictures"
@@ -143,8 +144,8 @@ def _any_size() -> onnx.ModelProto:
     network = NetworkPlan(in_channels=1, out_channels=3, features=SHALLOW)
     plan = Plan(
         dataset="pictures", channels=("CT",), spacing_mm=(2.0, 1.5, 1.0), normalisation=(rule,),
-        classes=("background", "hip", "femur"), label_values=(0, 1, 2),
-        colours=((0, 0, 0), (255, 0, 0), (0, 255, 0)), patch_size=(16, 16, 16), batch_size=2,
+        task=Segmentation(classes=("background", "hip", "femur"), label_values=(0, 1, 2),
+        colours=((0, 0, 0), (255, 0, 0), (0, 255, 0))), patch_size=(16, 16, 16), batch_size=2,
         network=network,
     )  # fmt: skip
     return onnx.load_from_string(convert(build_network(network).eval(), plan))

@@ -69,8 +69,11 @@ def test_flags_make_a_plan(foreign_onnx: Path) -> None:
     assert (plan.spacing_mm, plan.orientation) == ((3.0, 1.5, 1.0), "LPS")
     rule = Normalisation(kind="clip_zscore", low=-200, high=300, mean=40, std=75)
     assert plan.normalisation == (rule,)
-    assert (plan.classes, plan.label_values) == (("background", "hip", "femur"), (0, 1, 2))
-    assert (plan.answer, plan.network) == ("logits", None)
+    assert (plan.task.classes, plan.task.label_values) == (
+        ("background", "hip", "femur"),
+        (0, 1, 2),
+    )
+    assert (plan.task.answer, plan.network) == ("logits", None)
     assert model.engine.run(np.zeros((1, 1, 2, 3, 4), np.float32)).shape == (1, 3, 2, 3, 4)
 
 

@@ -96,7 +96,8 @@ def test_deployed_answers_of_an_ensemble_belong_together(
     x = 150 * noise(1, 1, 5, 6, 7)
 
     def answered(answer: str) -> NDArray[Any]:
-        deployed = DeployedNetwork(ensemble, plan.model_copy(update={"answer": answer})).eval()
+        task = plan.task.model_copy(update={"answer": answer})
+        deployed = DeployedNetwork(ensemble, plan.model_copy(update={"task": task})).eval()
         with torch.inference_mode():
             return deployed(x).numpy()
 

@@ -19,7 +19,7 @@ import volunet
 from volunet.errors import DatasetError, OutputError, TrainingError
 from volunet.training import checkpoints
 from volunet.training.checkpoints import read_checkpoint
-from volunet.training.module import SegmentationModule
+from volunet.training.module import FittedModule
 from volunet.training.run_folder import read_run
 
 TINY = {"features": (4, 8), "patch_size": (12, 12, 12), "workers": 0}
@@ -154,7 +154,7 @@ def test_a_worker_that_is_killed(blobs, tmp_path, each_step):
 
 def spoil(monkeypatch, after):
     """The loss is NaN from the step on that follows `after`."""
-    original = SegmentationModule.training_step
+    original = FittedModule.training_step
     calls = []
 
     def spoilt(self, batch, batch_idx):
@@ -162,7 +162,7 @@ def spoil(monkeypatch, after):
         loss = original(self, batch, batch_idx)
         return loss * math.nan if len(calls) > after else loss
 
-    monkeypatch.setattr(SegmentationModule, "training_step", spoilt)
+    monkeypatch.setattr(FittedModule, "training_step", spoilt)
     return calls
 
 
@@ -274,7 +274,7 @@ def test_a_step_without_room(blobs, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 TB\nmore")
 
-    monkeypatch.setattr(SegmentationModule, "training_step", fail)
+    monkeypatch.setattr(FittedModule, "training_step", fail)
     with pytest.raises(TrainingError) as raised:
         volunet.train(blobs, tmp_path / "run", epochs=1, **TINY)
     assert raised.value.where == str(tmp_path / "run")
@@ -288,6 +288,6 @@ def test_other_errors_of_a_step_stay_what_they_are(blobs, tmp_path, monkeypatch)
     def fail(*_):
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(SegmentationModule, "training_step", fail)
+    monkeypatch.setattr(FittedModule, "training_step", fail)
     with pytest.raises(RuntimeError, match=r"^ours$"):
         volunet.train(blobs, tmp_path / "run", epochs=1, **TINY)

@@ -24,7 +24,7 @@ from volunet.training import loaders as loaders_module
 from volunet.training.checkpoints import read_checkpoint
 from volunet.training.config import TrainingConfig
 from volunet.training.fit import fit
-from volunet.training.module import SegmentationModule
+from volunet.training.module import FittedModule
 from volunet.training.run_folder import Run, read_best_dice, read_network, write_run
 
 
@@ -198,13 +198,13 @@ def test_kept_weights_are_the_average_at_the_best_validation(start):
 
 def test_average_is_of_every_step(start, monkeypatch):
     seen = []
-    original = SegmentationModule.on_before_zero_grad
+    original = FittedModule.on_before_zero_grad
 
     def record(self, optimizer):
         seen.append(self.network.head.weight.detach().clone())
         return original(self, optimizer)
 
-    monkeypatch.setattr(SegmentationModule, "on_before_zero_grad", record)
+    monkeypatch.setattr(FittedModule, "on_before_zero_grad", record)
     run, _ = start(epochs=2)
     # Told at the begin of each step: the weights behind the one before.
     steps = [*seen[1:], last_state(run, "current_model_state")["head.weight"]]
@@ -405,13 +405,13 @@ def test_l1_pulls_the_weights_but_is_not_in_the_figures(start):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_precision_is_of_activations(start, monkeypatch, precision):
     rounded = []
-    original = SegmentationModule.training_step
+    original = FittedModule.training_step
 
     def record(self, batch, batch_idx):
         rounded.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
         return original(self, batch, batch_idx)
 
-    monkeypatch.setattr(SegmentationModule, "training_step", record)
+    monkeypatch.setattr(FittedModule, "training_step", record)
     run, result = start(epochs=1, precision=precision)
     assert rounded == [(precision == "bfloat16", torch.bfloat16)] * 2
     weights = [tensor for tensor in last_state(run).values() if tensor.is_floating_point()]
@@ -428,10 +428,10 @@ def test_gradients_are_clipped(start, monkeypatch):
         if gradients:
             norms.append(float(get_total_norm(gradients)))
 
-    original = SegmentationModule.training_step
-    monkeypatch.setattr(SegmentationModule, "on_before_zero_grad", record)
+    original = FittedModule.training_step
+    monkeypatch.setattr(FittedModule, "on_before_zero_grad", record)
     monkeypatch.setattr(
-        SegmentationModule, "training_step", lambda *arguments: 1e4 * original(*arguments)
+        FittedModule, "training_step", lambda *arguments: 1e4 * original(*arguments)
     )
     run, _ = start(epochs=2)
     # Behind the step a gradient is at most 12 long, as the first of each epoch shows: validation

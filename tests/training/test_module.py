@@ -8,8 +8,9 @@ import torch
 from volunet.errors import ConfigError
 from volunet.nets import UNet3d
 from volunet.plan import Regularisation
+from volunet.tasks.segmentation.plan import Segmentation
 from volunet.training.config import TrainingConfig
-from volunet.training.module import SegmentationModule, decayed_parameters
+from volunet.training.module import FittedModule, decayed_parameters
 
 CONVOLUTIONS = (torch.nn.Conv3d, torch.nn.ConvTranspose3d)
 
@@ -25,9 +26,11 @@ class Fixed(torch.nn.Module):
 def three_classes(blob_plan):
     return blob_plan.model_copy(
         update={
-            "classes": ("background", "one", "two"),
-            "label_values": (0, 1, 2),
-            "colours": ((0, 0, 0),) * 3,
+            "task": Segmentation(
+                classes=("background", "one", "two"),
+                label_values=(0, 1, 2),
+                colours=((0, 0, 0),) * 3,
+            ),
             "network": blob_plan.network.model_copy(update={"out_channels": 3}),
         }
     )
@@ -46,7 +49,7 @@ def regular(blob_plan):
             }
         )
         torch.manual_seed(0)
-        return SegmentationModule(plan, TrainingConfig(epochs=1))
+        return FittedModule(plan, TrainingConfig(epochs=1))
 
     return make
 
@@ -62,7 +65,7 @@ def record(module, monkeypatch):
 
 
 def test_validation_dice(three_classes, monkeypatch):
-    module = SegmentationModule(three_classes, TrainingConfig(epochs=1))
+    module = FittedModule(three_classes, TrainingConfig(epochs=1))
     module.network = Fixed()
     logged = record(module, monkeypatch)
     # Case 1: class 1 has 2·1/(1+3) = ½, class 2 is right. Case 2: class 1 is right and there is no
@@ -82,7 +85,7 @@ def test_validation_dice(three_classes, monkeypatch):
 
 
 def test_training_cases_have_a_dice_of_their_own(three_classes, monkeypatch):
-    module = SegmentationModule(three_classes, TrainingConfig(epochs=1))
+    module = FittedModule(three_classes, TrainingConfig(epochs=1))
     module.network = Fixed()
     logged = record(module, monkeypatch)
     right, wrong = row(1.0, 2.0), row(1.0, 1.0)
@@ -99,13 +102,13 @@ def test_training_cases_have_a_dice_of_their_own(three_classes, monkeypatch):
 
 def test_adamw(blob_plan):
     config = TrainingConfig(epochs=1, learning_rate=0.02)
-    optimizer = SegmentationModule(blob_plan, config).configure_optimizers()
+    optimizer = FittedModule(blob_plan, config).configure_optimizers()
     assert isinstance(optimizer, torch.optim.AdamW)
     assert [group["lr"] for group in optimizer.param_groups] == [0.02, 0.02]
 
 
 def test_sgd(blob_plan):
-    module = SegmentationModule(blob_plan, TrainingConfig(epochs=1, optimizer="sgd"))
+    module = FittedModule(blob_plan, TrainingConfig(epochs=1, optimizer="sgd"))
     optimizer = module.configure_optimizers()
     assert isinstance(optimizer, torch.optim.SGD)
     for group in optimizer.param_groups:
@@ -114,7 +117,7 @@ def test_sgd(blob_plan):
 
 
 def test_weights_are_laid_out_for_speed(blob_plan):
-    module = SegmentationModule(blob_plan, TrainingConfig(epochs=1))
+    module = FittedModule(blob_plan, TrainingConfig(epochs=1))
     kernels = [p for p in module.network.parameters() if p.ndim == 5 and min(p.shape[1:]) > 1]
     assert kernels
     assert all(p.is_contiguous(memory_format=torch.channels_last_3d) for p in kernels)
@@ -131,7 +134,7 @@ def test_l2_is_of_convolutions_alone(blob_plan, norm, optimizer):
             ),
         }
     )
-    module = SegmentationModule(plan, TrainingConfig(epochs=1, optimizer=optimizer))
+    module = FittedModule(plan, TrainingConfig(epochs=1, optimizer=optimizer))
     names = {id(weight): name for name, weight in module.network.named_parameters()}
     decay = {
         names[id(weight)]: group["weight_decay"]
@@ -215,18 +218,18 @@ def test_dropout_reaches_each_level(regular):
 def test_loss_by_name(blob_plan):
     logits = torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1, 1)
     label = torch.ones(1, 1, 1, 1, 1, dtype=torch.int64)
-    module = SegmentationModule(blob_plan, TrainingConfig(epochs=1, loss="cross_entropy"))
+    module = FittedModule(blob_plan, TrainingConfig(epochs=1, loss="cross_entropy"))
     # −log softmax of the right class: ln(1 + e⁻²).
     assert float(module.loss(logits, label)) == pytest.approx(0.126928, abs=1e-5)
 
 
 def test_of_an_ensemble_one_member_is_fitted(blob_plan):
     plan = blob_plan.model_copy(update={"members": 3})
-    module = SegmentationModule(plan, TrainingConfig(epochs=1))
+    module = FittedModule(plan, TrainingConfig(epochs=1))
     assert type(module.network) is UNet3d
 
 
 def test_a_plan_without_a_network(blob_plan):
     plan = blob_plan.model_copy(update={"network": None})
     with pytest.raises(ConfigError, match=r"Blobs: a plan without a network"):
-        SegmentationModule(plan, TrainingConfig(epochs=1))
+        FittedModule(plan, TrainingConfig(epochs=1))

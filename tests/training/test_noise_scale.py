@@ -12,7 +12,7 @@ from torch import nn
 
 from volunet.errors import ConfigError
 from volunet.nets import UNet3d
-from volunet.training.losses import SegmentationLoss
+from volunet.tasks.segmentation.losses import SegmentationLoss
 from volunet.training.noise_scale import (
     NoiseScale,
     NoiseScaleEstimator,

@@ -95,7 +95,7 @@ def test_other_errors_stay_what_they_are(blob_plan, monkeypatch):
 )
 def test_a_step_is_a_step(blob_plan, precision, dtype):
     """Forward in the precision, back, the weights move, and no gradient stays in memory."""
-    module = step_time.SegmentationModule(blob_plan, CONFIG).train()
+    module = step_time.FittedModule(blob_plan, CONFIG).train()
     answers = []
     module.network.register_forward_hook(lambda *call: answers.append(call[-1].dtype))
     before = module.network.head.weight.detach().clone()

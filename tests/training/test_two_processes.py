@@ -51,15 +51,15 @@ def fit(self, module, *arguments, **options):
 TrainingPatches.__getitem__, pl.Trainer.fit = item, fit
 fault = json.loads(keys).pop("fault", None)
 if fault is not None:
-    from volunet.training.module import SegmentationModule
-    original_step = SegmentationModule.training_step
+    from volunet.training.module import FittedModule
+    original_step = FittedModule.training_step
 
     def step(self, batch, batch_idx):
         if self.global_step == 2 and os.environ["RANK"] == fault:
             os._exit(7)
         return original_step(self, batch, batch_idx)
 
-    SegmentationModule.training_step = step
+    FittedModule.training_step = step
 options = {key: value for key, value in json.loads(keys).items() if key != "fault"}
 volunet.train(dataset, run, features=(4, 8), patch_size=(12, 12, 12), workers=0, **options)
 '''

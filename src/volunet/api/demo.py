@@ -20,6 +20,7 @@ from volunet.exporting.check import CheckReport
 from volunet.extras import check_train_extra
 from volunet.inference.evaluation import Evaluation
 from volunet.plan import Plan
+from volunet.tasks.segmentation.plan import segmentation_of
 from volunet.volumes import check_output_folder, read_volume
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _draw_cases(folder: Path, unseen: Path, predictions: Path, plan: Plan) -> li
 
     pictures = folder / "pictures"
     pictures.mkdir()
-    rule = plan.normalisation[0]
+    rule, task = plan.normalisation[0], segmentation_of(plan)
     window = (rule.low, rule.high) if rule.kind == "clip_zscore" else None
     drawn = []
     for file in sorted(predictions.iterdir())[:PICTURES]:
@@ -157,10 +158,10 @@ def _draw_cases(folder: Path, unseen: Path, predictions: Path, plan: Plan) -> li
             read_volume(unseen / "imagesTr" / f"{name}_0000.nii.gz"),
             read_volume(unseen / "labelsTr" / file.name).array[0],
             read_volume(file).array[0],
-            plan.classes,
-            plan.colours,
+            task.classes,
+            task.colours,
             name,
-            label_values=plan.label_values,
+            label_values=task.label_values,
             window=window,
         )
         picture = pictures / f"{name}.png"

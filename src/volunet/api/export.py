@@ -9,7 +9,7 @@ from typing import get_args
 from volunet.errors import ConfigError
 from volunet.exporting.check import TOLERANCE, CheckReport
 from volunet.extras import check_train_extra
-from volunet.plan import Answer
+from volunet.tasks.segmentation.plan import Answer, segmentation_of
 
 
 def export(
@@ -53,7 +53,8 @@ def export(
             "Take one of these.",
         )
     found = read_run(run)
-    plan = found.plan.model_copy(update={"answer": answer})
+    task = segmentation_of(found.plan).model_copy(update={"answer": answer})
+    plan = found.plan.model_copy(update={"task": task})
     return export_network(
         read_network(found),
         plan,

@@ -11,6 +11,7 @@ from volunet.errors import ConfigError
 from volunet.extras import check_train_extra
 from volunet.graph.onnx_file import find_plan, parse_onnx, read_onnx
 from volunet.plan import Normalisation, Plan
+from volunet.tasks.segmentation.plan import Segmentation
 
 _PREFIX: Final = "preset:"
 
@@ -55,9 +56,7 @@ def _of_preset(name: str) -> tuple[ir.Model, Plan]:
             orientation="any",
             spacing_mm=None,
             normalisation=(Normalisation(kind="none"),),
-            classes=("answer",),
-            label_values=(0,),
-            colours=((0, 0, 0),),
+            task=Segmentation(classes=("answer",), label_values=(0,), colours=((0, 0, 0),)),
             patch_size=(64, 64, 64),
             batch_size=1,
             network=notes_plan(1, 1),

@@ -28,11 +28,13 @@ from volunet.graph.onnx_file import parse_onnx
 from volunet.inference import ForeignModel, Model, choose_engine, open_engine, open_model
 from volunet.inference.engines import DeferredEngine
 from volunet.inference.passes import Mode, Pass, check_mode, choose_pass
-from volunet.inference.predict import check_answer, check_scan, predict_volume
+from volunet.inference.predict import check_scan, predict_volume
 from volunet.inference.scans import Scan, find_scans, read_scan, read_scan_grid
 from volunet.inference.streamed import predict_array, predict_streamed, write_slabs
 from volunet.inference.streaming.planning import BudgetError, NotStreamedError
 from volunet.inference.windows import agreement, check_windows, pad_values_of, predict_windows
+from volunet.tasks.answer import answer_of
+from volunet.tasks.segmentation.plan import segmentation_of
 from volunet.volumes import (
     Volume,
     check_output_folder,
@@ -276,7 +278,7 @@ def _predict_in_memory(model: Model, scan: Volume, ways: _Ways, place: Path) -> 
     if chosen.streamed is None:
         return predict_volume(model, scan, probabilities=ways.probabilities)
     check_scan(scan, model.plan)
-    check_answer(model.plan, name, probabilities=ways.probabilities)
+    answer_of(model.plan, probabilities=ways.probabilities).check(name)
     with scratch_folder(place) as scratch:
         array = predict_array(
             model, chosen.streamed, scan, scratch, probabilities=ways.probabilities,
@@ -286,8 +288,8 @@ def _predict_in_memory(model: Model, scan: Volume, ways: _Ways, place: Path) -> 
 
 
 def _compare(model: Model, name: str, a: Volume, b: Volume, ways: _Ways) -> None:
-    plan = model.plan
-    dice = agreement(a.array[0], b.array[0], plan.label_values, plan.classes)
+    task = segmentation_of(model.plan)
+    dice = agreement(a.array[0], b.array[0], task.label_values, task.classes)
     ways.report.compared(name, dice)
 
 

@@ -91,7 +91,7 @@ def train(
         batch_size: Patches in a batch, instead of the rule's; ``auto``: by the gradient noise scale
             and the memory.
         spacing_mm: Spacing of the model's grid in mm, (D, H, W), instead of the median.
-        loss: Name of the loss, see `volunet.training.losses`.
+        loss: Name of the loss, see `volunet.tasks.segmentation.losses`.
         norm: Norm layers, instead of the preset's.
         dropout: Probability with which a block's channels are dropped: one number, or one a level,
             top down.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from volunet.cli.progress import show_count
-from volunet.plan import Answer
+from volunet.tasks.segmentation.plan import Answer
 
 
 def export(

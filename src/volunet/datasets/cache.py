@@ -15,6 +15,7 @@ from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.load import read_case, to_class_indices
 from volunet.errors import DatasetError
 from volunet.plan import Plan
+from volunet.tasks.segmentation.plan import segmentation_of
 from volunet.volumes import conform, conform_labels
 from volunet.volumes.atomic import atomic_path
 from volunet.volumes.normalise import normalise
@@ -116,12 +117,14 @@ def _prepare(case: Case, dataset: DataSet, plan: Plan, folder: Path) -> None:
             case.name, "no label map", "Training cases have one.", "Add it, or leave the case out."
         )
     spacing = plan.spacing_mm
-    classes = label.with_array(to_class_indices(label.array, plan.label_values, case.name))
+    classes = label.with_array(
+        to_class_indices(label.array, segmentation_of(plan).label_values, case.name)
+    )
     target = conform_labels(classes, plan.orientation, spacing).array[0].astype(np.uint8)
     x = normalise(conform(image, plan.orientation, spacing).array, plan.normalisation)
     _save(folder / f"{case.name}.image.npy", x)
     _save(folder / f"{case.name}.label.npy", target)
-    _save(folder / f"{case.name}.voxels.npy", sample_voxels(target, len(plan.classes)))
+    _save(folder / f"{case.name}.voxels.npy", sample_voxels(target, plan.task.out_channels))
 
 
 def sample_voxels(label: NDArray[np.uint8], num_classes: int) -> NDArray[np.int32]:

@@ -29,6 +29,7 @@ from volunet.plan import (
     Triple,
     Upsampling,
 )
+from volunet.tasks.segmentation.plan import Segmentation
 
 ORIENTATION: Final = "RAS"
 """Every scan is turned to it: one anatomy, one orientation, whatever the scanner wrote."""
@@ -162,9 +163,11 @@ def plan_from_fingerprint(
             choose_normalisation(name, fingerprint, channel)
             for channel, name in enumerate(dataset.channels)
         ),
-        classes=tuple(dataset.labels.values()),
-        label_values=tuple(dataset.labels),
-        colours=choose_colours(num_classes),
+        task=Segmentation(
+            classes=tuple(dataset.labels.values()),
+            label_values=tuple(dataset.labels),
+            colours=choose_colours(num_classes),
+        ),
         patch_size=patch_size or plan_patch(size, levels.total_stride, largest),
         batch_size=batch_size or BATCH_SIZE,
         mirror_axes=choose_mirror_axes(tuple(dataset.labels.values())),

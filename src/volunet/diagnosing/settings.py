@@ -46,7 +46,7 @@ def loss_does_not_fit(record: Record) -> Answer:
         "none" if plan.network is None else plan.network.output_activation
     )
     if activation in _SQUASHED:
-        classes = len(plan.classes)
+        classes = plan.task.out_channels
         best = math.e / (math.e + classes - 1)
         limit = (
             f"; of {classes} classes the right one cannot get more than {best:.2f} so"

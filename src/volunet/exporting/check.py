@@ -199,7 +199,7 @@ def compare_engines(
     rows: list[CheckRow] = []
     opened: dict[str, Engine | EngineError] = {name: _try_open(model, name) for name in others}
     rng = np.random.default_rng(0)
-    labels = plan is not None and plan.answer == "labels"
+    labels = plan is not None and plan.task.head == "argmax"
     for done, size in enumerate(sizes):
         x = _intensities(rng, (channels, *size), plan.normalisation if plan else ())[np.newaxis]
         try:

@@ -94,7 +94,12 @@ def _advice(report: CheckReport, plan: Plan) -> str:
     norm = None if plan.network is None else plan.network.norm
     largest = report.largest_difference
     other_faults = any(row.max_abs_difference is None for row in report.faults)
-    if norm not in ROUNDING_NORMS or plan.answer == "labels" or other_faults or largest > ROUNDING:
+    if (
+        norm not in ROUNDING_NORMS
+        or plan.task.head == "argmax"
+        or other_faults
+        or largest > ROUNDING
+    ):
         return "Leave the failing engine out, or change the network."
     digit = 10.0 ** math.floor(math.log10(largest))
     enough = digit * math.ceil(largest / digit)

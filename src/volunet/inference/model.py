@@ -13,6 +13,7 @@ from volunet.errors import ConfigError
 from volunet.graph.onnx_file import find_plan, read_onnx
 from volunet.inference.engines import DeferredEngine, Engine, choose_engine, open_engine
 from volunet.plan import METADATA_KEY, Normalisation, NormalisationKind, Plan, Triple
+from volunet.tasks.segmentation.plan import Segmentation
 
 
 @dataclass(frozen=True)
@@ -150,9 +151,11 @@ def plan_of_foreign(given: ForeignModel, channels: int, where: Path) -> Plan:
             orientation=given.orientation or "any",
             spacing_mm=spacing_mm,
             normalisation=(rule,) * channels,
-            classes=classes,
-            label_values=tuple(range(len(classes))),
-            colours=((0, 0, 0),) * len(classes),
+            task=Segmentation(
+                classes=classes,
+                label_values=tuple(range(len(classes))),
+                colours=((0, 0, 0),) * len(classes),
+            ),
             patch_size=(1, 1, 1),
             batch_size=1,
             network=None,

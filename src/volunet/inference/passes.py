@@ -16,6 +16,7 @@ from volunet.inference.model import Model
 from volunet.inference.streamed import StreamedScan, plan_scan
 from volunet.inference.streaming.planning import NotStreamedError
 from volunet.inference.streaming.process import available_bytes, resident_bytes
+from volunet.tasks.answer import answer_of
 from volunet.volumes.axes import Shape3
 from volunet.volumes.grid import Grid
 from volunet.volumes.resample import plan_conform
@@ -106,7 +107,7 @@ def choose_pass(
         return Pass(on_grid.shape, None, whole, limit)
     disk = int(_SPARE_DISK * shutil.disk_usage(_existing(folder)).free)
     # The scan and the answer are laid out there too, each up to twice.
-    channels = len(model.plan.channels) + len(model.plan.classes)
+    channels = len(model.plan.channels) + answer_of(model.plan).num_scores
     disk = max(disk - 8 * channels * prod(grid.shape), 0)
     try:
         streamed = plan_scan(model, files, grid, budget, disk)
@@ -138,9 +139,9 @@ def whole_peak(model: Model, grid: Grid, on_grid: Grid) -> int | None:
         return None
     if name == "onnxruntime":
         peak = int(_UNKNOWN_ENGINE * peak)
-    channels, classes = len(model.plan.channels), len(model.plan.classes)
+    channels, scores = len(model.plan.channels), answer_of(model.plan).num_scores
     scan = 8 * channels * prod(grid.shape) + 8 * channels * prod(on_grid.shape)
-    answer = 4 * (classes + 1) * prod(on_grid.shape) + 8 * prod(grid.shape)
+    answer = 4 * (scores + 1) * prod(on_grid.shape) + 8 * prod(grid.shape)
     return resident_bytes() + peak + scan + answer
 
 

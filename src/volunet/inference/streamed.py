@@ -16,24 +16,18 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from volunet.inference.model import Model
-from volunet.inference.predict import (
-    background,
-    check_answer,
-    check_channels,
-    class_scores,
-    margins,
-)
+from volunet.inference.predict import check_channels, margins, surrounded
 from volunet.inference.streaming.engines import open_part
 from volunet.inference.streaming.execution import Execution
 from volunet.inference.streaming.planning import StreamPlan, plan_stream
 from volunet.inference.streaming.process import resident_bytes
 from volunet.plan import Plan
+from volunet.tasks.answer import Answer, answer_of
 from volunet.volumes.axes import Shape3
-from volunet.volumes.dtypes import smallest_label_dtype
 from volunet.volumes.grid import Grid
 from volunet.volumes.resample import plan_conform
 from volunet.volumes.sampling import planes_of
-from volunet.volumes.sinks import StreamedLabels, StreamedScores
+from volunet.volumes.sinks import StreamedScores
 from volunet.volumes.slab_writer import open_slab_writer
 from volunet.volumes.slabs import open_slabs
 from volunet.volumes.streamed import (
@@ -125,15 +119,16 @@ def predict_streamed(
         EngineError: The engine refuses a part of the model.
         OutputError: The disk is full.
     """
-    check_answer(model.plan, str(scan.files[0]), probabilities=probabilities)
+    answer = answer_of(model.plan, probabilities=probabilities)
+    answer.check(str(scan.files[0]))
     tell = stage or _silent
     with ExitStack() as stack:
         source = _open(model, scan, scratch, tell)
         # Written inside the scratch folder, so that even a killed process leaves no half file that
         # nobody clears away.
         hidden = scratch / target.name
-        writer = stack.enter_context(_writer(model, scan, hidden, scratch, probabilities))
-        run_slabs(model, scan, source, writer, scratch, probabilities=probabilities, stage=tell)
+        writer = stack.enter_context(_writer(answer, scan, hidden, scratch))
+        run_slabs(model, scan, source, answer, writer, scratch, tell)
         stack.close()
         tell("write", 1.0)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -164,15 +159,15 @@ def predict_array(
     """
     tell = stage or _silent
     source = prepared(model, scan, ArraySlabs(volume.array, volume.grid), tell)
-    channels, dtype = _answer_type(model.plan, probabilities)
-    answer = np.empty((channels, *volume.shape), dtype)
+    answer = answer_of(model.plan, probabilities=probabilities)
+    array = np.empty((answer.num_channels, *volume.shape), answer.dtype)
     axis = scan_axis(scan)
 
     def write(start: int, block: NDArray[Any]) -> None:
-        planes_of(answer, axis, start, start + block.shape[1 + axis])[...] = block
+        planes_of(array, axis, start, start + block.shape[1 + axis])[...] = block
 
-    run_slabs(model, scan, source, write, scratch, probabilities=probabilities, stage=tell)
-    return answer
+    run_slabs(model, scan, source, answer, write, scratch, tell)
+    return array
 
 
 def write_slabs(volume: Volume, path: Path, scratch: Path) -> None:
@@ -189,11 +184,10 @@ def run_slabs(
     model: Model,
     scan: StreamedScan,
     source: Slabs,
+    answer: Answer,
     write: Write,
     scratch: Path,
-    *,
-    probabilities: bool = False,
-    stage: Stage | None = None,
+    tell: Stage,
 ) -> None:
     """Run the planned pass on the slabs of a scan.
 
@@ -201,20 +195,19 @@ def run_slabs(
         model: The model.
         scan: The scan with its plan.
         source: The scan as the network sees it, on the model's grid.
+        answer: What the network's slices mean.
         write: Takes the answer's planes.
         scratch: An empty folder for what is spilled.
-        probabilities: Answer probabilities.
-        stage: Told what is being done.
+        tell: Told what is being done.
     """
-    tell = stage or _silent
     plan = scan.plan
     compile_part: Callable[[ir.Model], Any] = partial(
         open_part, engine=model.engine.name, threads=model.threads
     )
     execution = Execution(plan.program, plan.axes, compile_part, scratch, partial(tell, "prepare"))
-    answer = _Answer(model, scan, write, probabilities)
-    execution.run(source, answer.take, partial(tell, "predict"))
-    answer.finish()
+    planes = _Planes(model.plan, scan, answer, write)
+    execution.run(source, planes.take, partial(tell, "predict"))
+    planes.finish()
 
 
 def scan_axis(scan: StreamedScan) -> int:
@@ -222,24 +215,18 @@ def scan_axis(scan: StreamedScan) -> int:
     return StreamedScores(scan.on_grid, scan.grid, scan.plan.axis, 1).scan_axis
 
 
-class _Answer:
+class _Planes:
     """Turns the network's slices into planes of the scan's own grid."""
 
-    def __init__(self, model: Model, scan: StreamedScan, write: Write, probabilities: bool) -> None:
-        plan = model.plan
+    def __init__(self, plan: Plan, scan: StreamedScan, answer: Answer, write: Write) -> None:
         axis = scan.plan.axis
-        self._plan = plan
+        self._answer = answer
         self._axis = axis
         self._write = write
-        self._probabilities = probabilities
         self._size = scan.on_grid.shape
         answered = scan.plan.program.fixed.shapes[scan.plan.program.target][2:]
         self._sides = margins(answered, self._size, plan)
-        self._sink: StreamedLabels | StreamedScores
-        if probabilities:
-            self._sink = StreamedScores(scan.on_grid, scan.grid, axis, len(plan.classes))
-        else:
-            self._sink = StreamedLabels(scan.on_grid, scan.grid, axis, plan.label_values)
+        self._sink = answer.sink(scan.on_grid, scan.grid, axis)
         self._begun = False
 
     def take(self, start: int, slices: NDArray[Any]) -> None:
@@ -247,34 +234,19 @@ class _Answer:
         if not self._begun:
             self._begun = True
             self._nothing(self._sides[self._axis][0])
-        scores = class_scores(slices[0], self._plan, probabilities=self._probabilities)
-        if any(sides != (0, 0) for place, sides in enumerate(self._sides) if place != self._axis):
-            scores = self._surrounded(scores)
-        self._push(scores)
+        across = [(0, 0) if axis == self._axis else s for axis, s in enumerate(self._sides)]
+        self._push(surrounded(self._answer.scores(slices[0]), across, self._answer))
 
     def finish(self) -> None:
         """Write what lies behind the network's answer."""
         self._nothing(self._sides[self._axis][1])
 
-    def _surrounded(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        size = list(self._size)
-        size[self._axis] = scores.shape[1 + self._axis]
-        out = self._background(size)
-        inner = [slice(before, want - after) for (before, after), want in zip(
-            self._sides, self._size, strict=True)]  # fmt: skip
-        inner[self._axis] = slice(None)
-        out[(slice(None), *inner)] = scores
-        return out
-
     def _nothing(self, planes: int) -> None:
+        size = list(self._size)
+        size[self._axis] = 1
+        depth, height, width = size
         for _ in range(planes):
-            size = list(self._size)
-            size[self._axis] = 1
-            self._push(self._background(size))
-
-    def _background(self, size: Sequence[int]) -> NDArray[np.float32]:
-        shape = (len(self._plan.classes), *size)
-        return background(shape, self._plan, probabilities=self._probabilities)
+            self._push(self._answer.outside((depth, height, width)))
 
     def _push(self, scores: NDArray[np.float32]) -> None:
         for start, block in self._sink.push(scores):
@@ -334,20 +306,10 @@ def _open(model: Model, scan: StreamedScan, scratch: Path, tell: Stage) -> Slabs
 
 
 @contextmanager
-def _writer(
-    model: Model, scan: StreamedScan, path: Path, scratch: Path, probabilities: bool
-) -> Iterator[Write]:
-    channels, dtype = _answer_type(model.plan, probabilities)
-    grid = Grid(scan.grid.shape, scan.grid.affine, channels)
-    with open_slab_writer(path, grid, dtype, scan_axis(scan), scratch) as writer:
+def _writer(answer: Answer, scan: StreamedScan, path: Path, scratch: Path) -> Iterator[Write]:
+    grid = Grid(scan.grid.shape, scan.grid.affine, answer.num_channels)
+    with open_slab_writer(path, grid, answer.dtype, scan_axis(scan), scratch) as writer:
         yield writer.write
-
-
-def _answer_type(plan: Plan, probabilities: bool) -> tuple[int, np.dtype[Any]]:
-    """Channels and type of an answer."""
-    if probabilities:
-        return len(plan.classes), np.dtype(np.float32)
-    return 1, np.dtype(smallest_label_dtype(tuple(plan.label_values)))
 
 
 def _io_bytes(grid: Grid, on_grid: Grid, plan: Plan) -> int:

@@ -169,7 +169,7 @@ def check_windows(model: Model) -> None:
         ConfigError: It answers labels, which have no average, or it normalises by the mean and
             standard deviation of what it is given: of each window, not of the scan.
     """
-    if model.plan.answer == "labels":
+    if model.plan.task.head == "argmax":
         raise _labels_error(f"{model.plan.dataset}: --answer labels")
     if model.normalises and any(rule.kind == "zscore" for rule in model.plan.normalisation):
         raise ConfigError(

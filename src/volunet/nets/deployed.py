@@ -16,7 +16,7 @@ from volunet.plan import FLATNESS, SMALLEST_STD, Normalisation, Plan
 class DeployedNetwork(nn.Module):
     """A network with its plan's normalisation in front and its answer behind.
 
-    x (1, C, D, H, W), raw intensities → (1, K, D, H, W), or (1, 1, D, H, W) for labels (int64).
+    x (1, C, D, H, W), raw intensities → (1, K, D, H, W), or after argmax (1, 1, D, H, W), int64.
 
     Args:
         network: The trained network, or an ensemble of several.
@@ -27,7 +27,7 @@ class DeployedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.rules = plan.normalisation
-        self.answer = plan.answer
+        self.head = plan.task.head
         self.gives_probabilities = plan.network is not None and plan.network.gives_probabilities
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,9 +36,9 @@ class DeployedNetwork(nn.Module):
             normalise_tensor(x[:, index : index + 1], rule) for index, rule in enumerate(self.rules)
         ]
         logits = self.network(channels[0] if len(channels) == 1 else torch.cat(channels, dim=1))
-        if self.answer == "probabilities" and not self.gives_probabilities:
+        if self.head == "softmax" and not self.gives_probabilities:
             return torch.softmax(logits, dim=1)
-        if self.answer == "labels":
+        if self.head == "argmax":
             return torch.argmax(logits, dim=1, keepdim=True)
         answer: Tensor = logits
         return answer

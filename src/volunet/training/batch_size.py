@@ -16,9 +16,9 @@ from volunet.datasets.cache import PreparedCase
 from volunet.datasets.patches import Patch, TrainingPatches
 from volunet.errors import ConfigError
 from volunet.plan import Plan
+from volunet.tasks.objective import objective_of
 from volunet.training.config import TrainingConfig
 from volunet.training.fit_to_time import FEWEST_STEPS
-from volunet.training.losses import SegmentationLoss
 from volunet.training.memory_limit import MemoryLimit, find_memory_limit
 from volunet.training.network import training_network
 from volunet.training.noise_scale import NoiseScale, measure_noise_scale
@@ -110,10 +110,9 @@ def choose_batch_size(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = training_network(plan).to(device)
-    fractions = None if plan.fingerprint is None else plan.fingerprint.class_fractions
     noise = measure_noise_scale(
         network,
-        SegmentationLoss(config.loss, fractions).to(device),
+        objective_of(plan).make_loss(config.loss).to(device),
         _numbered(TrainingPatches(cases, plan, config.seed)),
         micro_batch=min(LEAST, memory.largest_batch or LEAST),
         micro_batches=MICRO_BATCHES,

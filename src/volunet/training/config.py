@@ -35,7 +35,7 @@ class TrainingConfig:
         fold: ``K/N`` or ``all``, see `volunet.datasets.splits.Fold`.
         optimizer: ``adamw`` or ``sgd`` (with Nesterov momentum 0.99).
         learning_rate: The highest of the schedule; None: 3e-3 for AdamW, 1e-2 for SGD.
-        loss: Name of the loss, see `volunet.training.losses`.
+        loss: Name of the loss, see `volunet.tasks.segmentation.losses`.
         precision: Of activations in the network; weights, loss and optimizer are float32 always.
         accumulate: Batches whose gradients are averaged before a step.
         validation_cases: Validation cases that each validation during the fit looks at.

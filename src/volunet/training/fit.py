@@ -18,6 +18,7 @@ from torch import Tensor
 
 from volunet.datasets.cache import PreparedCase
 from volunet.errors import TrainingError, VolunetError
+from volunet.tasks.objective import objective_of
 from volunet.training.averaging import AveragedWeights
 from volunet.training.budget import Budget, validation_interval_s
 from volunet.training.callbacks import (
@@ -35,12 +36,11 @@ from volunet.training.checkpoints import (
     last_checkpoint,
     read_checkpoint,
 )
-from volunet.training.class_presence import can_validate
 from volunet.training.config import Precision
 from volunet.training.loaders import Loaders, worker_errors
 from volunet.training.memory_probe import is_out_of_memory
 from volunet.training.metrics_log import MetricsLogger
-from volunet.training.module import SegmentationModule
+from volunet.training.module import FittedModule
 from volunet.training.processes import local_processes, num_processes
 from volunet.training.run_folder import LAST_FILE, METRICS_FILE, Run
 from volunet.training.step_time import training_device
@@ -104,7 +104,7 @@ def fit(
     before_s = run.prepared_s if resume else 0.0
     resume = resume and (run.folder / LAST_FILE).is_file()
     pl.seed_everything(config.seed, verbose=False)
-    module = SegmentationModule(run.plan, config)
+    module = FittedModule(run.plan, config)
     loaders = Loaders(
         run.plan,
         training,
@@ -115,7 +115,10 @@ def fit(
         by_epochs=config.epochs is not None,
         looked_at=config.validation_cases,
     )
-    validates = bool(validation) and can_validate(run.plan.classes, training, loaders.looked_at)
+    validates = bool(validation) and objective_of(run.plan).can_validate(
+        (case.voxels()[:, 0] for case in training),
+        (loaders.looked_at[index]["label"] for index in range(len(loaders.looked_at))),
+    )
     budget = Budget(config, begun, before_s)
     averaged = AveragedWeights()
     best = BestWeights(run.folder, averaged)

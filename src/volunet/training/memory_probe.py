@@ -20,8 +20,8 @@ from typing import Final
 import torch
 
 from volunet.plan import LossName, Plan
+from volunet.tasks.objective import objective_of
 from volunet.training.config import Precision
-from volunet.training.losses import SegmentationLoss
 from volunet.training.network import training_network
 
 OUT_OF_MEMORY: Final = 3
@@ -108,13 +108,14 @@ def measure_peaks(
     """
     yield 0, peak()
     network = training_network(plan).to(device).train()
-    loss = SegmentationLoss(loss_name)
+    objective = objective_of(plan)
+    loss = objective.make_loss(loss_name)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 
     def step(batch: int) -> None:
         image = torch.randn(batch, len(plan.channels), *plan.patch_size, device=device)
         image = image.contiguous(memory_format=torch.channels_last_3d)
-        label = torch.randint(0, len(plan.classes), (batch, 1, *plan.patch_size), device=device)
+        label = objective.random_target(batch, plan.patch_size, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             value = loss(network(image), label)
         value.backward()

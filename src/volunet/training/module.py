@@ -1,4 +1,4 @@
-"""The Lightning module: network, loss, optimizer and the Dice of validation and training cases."""
+"""The Lightning module: network, loss, optimizer and the score of validation and training cases."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ from typing import Final
 
 import pytorch_lightning as pl
 import torch
-from monai.metrics import DiceMetric
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from volunet.datasets.patches import Patch
 from volunet.plan import Plan
+from volunet.tasks.objective import objective_of
 from volunet.training.config import TrainingConfig
-from volunet.training.losses import SegmentationLoss
 from volunet.training.network import training_network
 
-DICE_NAMES: Final = ("val_dice", "train_dice")
-"""The Dice that each validation loader gives: of validation cases, of training cases."""
+SCORED: Final = ("val", "train")
+"""What each validation loader scores, as its column's name begins: validation, training cases."""
 
 
-class SegmentationModule(pl.LightningModule):
+class FittedModule(pl.LightningModule):
     """Fits one network of the plan's to patches.
 
     Args:
@@ -35,15 +33,10 @@ class SegmentationModule(pl.LightningModule):
         super().__init__()
         self._config = config
         self._regularisation = plan.regularisation
-        self._num_classes = len(plan.classes)
         self.network = training_network(plan)
-        fingerprint = plan.fingerprint
-        fractions = None if fingerprint is None else fingerprint.class_fractions
-        self.loss = SegmentationLoss(config.loss, fractions)
-        self._dice = [
-            DiceMetric(include_background=False, reduction="none", ignore_empty=True)
-            for _ in DICE_NAMES
-        ]
+        objective = objective_of(plan)
+        self.loss = objective.make_loss(config.loss)
+        self._scores = {f"{cases}_{objective.score}": objective.make_score() for cases in SCORED}
 
     def training_step(self, batch: Patch, batch_idx: int) -> Tensor:
         """Loss of a batch of patches, the penalty of `Regularisation.l1` included."""
@@ -58,32 +51,25 @@ class SegmentationModule(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Patch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Per-class Dice of one patch, and of validation cases the loss."""
-        logits = self.network(batch["image"].contiguous(memory_format=torch.channels_last_3d))
+        """Score of one patch, and of validation cases the loss."""
+        output = self.network(batch["image"].contiguous(memory_format=torch.channels_last_3d))
         if dataloader_idx == 0:
             self.log(
                 "val_loss",
-                self.loss(logits, batch["label"]),
+                self.loss(output, batch["label"]),
                 on_epoch=True,
                 batch_size=1,
                 add_dataloader_idx=False,
                 sync_dist=True,
             )
-        predicted = logits.argmax(dim=1)
-        self._dice[dataloader_idx](
-            y_pred=one_hot(predicted, self._num_classes).movedim(-1, 1),
-            y=one_hot(batch["label"][:, 0], self._num_classes).movedim(-1, 1),
-        )
+        list(self._scores.values())[dataloader_idx].add(output, batch["label"])
 
     def on_validation_epoch_end(self) -> None:
-        """Mean over the classes of the mean over the cases in which the class is present."""
-        for name, metric in zip(DICE_NAMES, self._dice, strict=True):
-            if metric.get_buffer() is None:
-                continue
-            scores = metric.aggregate()
-            metric.reset()
-            mean = torch.nan_to_num(torch.nanmean(torch.nanmean(scores, dim=0)), nan=0.0)
-            self.log(name, mean, prog_bar=True, sync_dist=True)
+        """Log the mean of each score."""
+        for name, score in self._scores.items():
+            mean = score.take()
+            if mean is not None:
+                self.log(name, mean, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer; `volunet.training.budget` sets its learning rate."""

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from volunet.plan import Plan
+from volunet.tasks.objective import objective_of
 from volunet.training.config import Precision, TrainingConfig
 from volunet.training.memory_probe import is_out_of_memory
-from volunet.training.module import SegmentationModule
+from volunet.training.module import FittedModule
 
 _WARM_UP: Final = 1
 """Steps that are not counted: the first allocates and lets oneDNN choose its kernels."""
@@ -62,12 +63,11 @@ def precisions() -> tuple[Precision, ...]:
 
 
 def _measure(plan: Plan, config: TrainingConfig, device: torch.device) -> float:
-    module = SegmentationModule(plan, config).to(device).train()
+    module = FittedModule(plan, config).to(device).train()
     optimizer = module.configure_optimizers()
-    size = (plan.batch_size, 1, *plan.patch_size)
     image = torch.randn(plan.batch_size, len(plan.channels), *plan.patch_size, device=device)
     image = image.contiguous(memory_format=torch.channels_last_3d)
-    label = torch.randint(0, len(plan.classes), size, device=device)
+    label = objective_of(plan).random_target(plan.batch_size, plan.patch_size, device)
     taken = []
     for _ in range(_WARM_UP + _TIMED):
         begin = time.perf_counter()
@@ -79,7 +79,7 @@ def _measure(plan: Plan, config: TrainingConfig, device: torch.device) -> float:
 
 
 def _step(
-    module: SegmentationModule,
+    module: FittedModule,
     optimizer: torch.optim.Optimizer,
     image: Tensor,
     label: Tensor,

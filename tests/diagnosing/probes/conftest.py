@@ -17,13 +17,17 @@ from volunet.training.run_folder import Run
 
 @pytest.fixture
 def blob_probe(blobs: Path, blob_plan: Plan, tmp_path: Path) -> Callable[..., Run]:
-    """Make such a run; keywords replace those of the plan, of its network or of the config."""
+    """Make such a run; keywords replace the plan's, its task's, its network's or the config's."""
 
     def make(**keys: Any) -> Run:
         network = {k: keys.pop(k) for k in list(keys) if hasattr(blob_plan.network, k)}
         of_plan = {k: keys.pop(k) for k in list(keys) if k in Plan.model_fields}
-        changed = blob_plan.network.model_copy(update=network)
-        plan = blob_plan.model_copy(update={"network": changed, **of_plan})
+        of_task = {k: keys.pop(k) for k in list(keys) if hasattr(blob_plan.task, k)}
+        changed = {
+            "network": blob_plan.network.model_copy(update=network),
+            "task": blob_plan.task.model_copy(update=of_task),
+        }
+        plan = blob_plan.model_copy(update=changed | of_plan)
         dataset = read_dataset(blobs)
         prepare_cases(dataset.cases, dataset, plan, tmp_path / "cache")
         names = tuple(case.name for case in dataset.cases)

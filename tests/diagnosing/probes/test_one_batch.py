@@ -9,7 +9,7 @@ import torch
 
 from volunet.diagnosing.probes.material import find_cases, prepare_material
 from volunet.diagnosing.probes.one_batch import STEPS, OneBatch, overfit_one_batch
-from volunet.training.losses import SegmentationLoss
+from volunet.tasks.segmentation.losses import SegmentationLoss
 
 
 @pytest.fixture

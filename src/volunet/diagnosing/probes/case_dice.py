@@ -79,7 +79,7 @@ def measure_case_dice(
 
 
 def _dice(run: Run, network: nn.Module, image: torch.Tensor, label: torch.Tensor) -> float:
-    classes = len(run.plan.classes)
+    classes = run.plan.task.out_channels
     with torch.inference_mode():
         predicted = network(image[None]).argmax(dim=1)
     masks = [one_hot(each, classes).movedim(-1, 1) for each in (predicted, label)]

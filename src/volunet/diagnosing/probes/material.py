@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.utils.data import default_collate
@@ -21,7 +20,8 @@ from volunet.datasets.cache import PreparedCase
 from volunet.datasets.patches import Patch, ValidationPatches
 from volunet.errors import DatasetError
 from volunet.plan import Plan, Size3
-from volunet.training.module import SegmentationModule
+from volunet.tasks.objective import objective_of
+from volunet.training.module import FittedModule
 from volunet.training.run_folder import CACHE_FOLDER, Run
 from volunet.training.telemetry import GRADIENT_NORM
 
@@ -36,10 +36,6 @@ _BATCHES: Final = 4
 
 _TIMED: Final = 3
 """Steps that are timed; the quickest counts, as what else runs can only slow one down."""
-
-_SURE: Final = 12.0
-"""Logit of a perfect answer's class, beside 0: a probability of 1 − 6e-6, as in a network that has
-learnt its batch. A surer one would take Dice's smoothing of an absent class for a hit."""
 
 Clock = Callable[[], float]
 """Seconds that only grow."""
@@ -63,11 +59,11 @@ class Material:
     step_s: float
     device: torch.device
 
-    def module(self) -> SegmentationModule:
+    def module(self) -> FittedModule:
         """The run's network with fresh weights, the same each time, and its loss."""
         with torch.random.fork_rng():
             torch.manual_seed(self.run.config.seed)
-            module = SegmentationModule(self.run.plan, self.run.config)
+            module = FittedModule(self.run.plan, self.run.config)
         return module.to(self.device).train()
 
     @cached_property
@@ -77,9 +73,10 @@ class Material:
         Losses of overlap count a class as missed that the batch does not show.
         """
         module = self.module()
+        perfect = objective_of(self.run.plan).perfect_output
         labels = [batch["label"].to(self.device) for batch in self.batches]
         with torch.inference_mode():
-            return tuple(float(module.loss(_perfect(label, self.run), label)) for label in labels)
+            return tuple(float(module.loss(perfect(label), label)) for label in labels)
 
     def with_foreground(self) -> Material:
         """The same without the batches that show background alone, which teach nothing."""
@@ -88,9 +85,7 @@ class Material:
         )
 
 
-def make_step(
-    material: Material, module: SegmentationModule, optimizer: Optimizer, turn: int
-) -> float:
+def make_step(material: Material, module: FittedModule, optimizer: Optimizer, turn: int) -> float:
     """Make a step as the fit makes it, gradients clipped.
 
     Args:
@@ -226,11 +221,6 @@ def _cut(run: Run, cases: Sequence[PreparedCase], size: Size3, step_s: float) ->
     ]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Material(replace(run, plan=plan), cases, batches, step_s, device)
-
-
-def _perfect(label: Tensor, run: Run) -> Tensor:
-    """Logits that say a label with certainty, (N, K, D, H, W)."""
-    return _SURE * one_hot(label[:, 0], len(run.plan.classes)).movedim(-1, 1).float()
 
 
 def _time_step(material: Material, clock: Clock) -> float:

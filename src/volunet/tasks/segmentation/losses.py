@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from volunet.errors import ConfigError
 from volunet.plan import LossName
-from volunet.training.loss_terms import (
+from volunet.tasks.segmentation.loss_terms import (
     BoundaryDistance,
     Overlap,
     Truth,

@@ -8,9 +8,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from volunet.datasets.cache import PreparedCase
-from volunet.datasets.patches import ValidationPatches
-
 _log = logging.getLogger(__name__)
 
 
@@ -31,20 +28,19 @@ def absent_classes(shown: Iterable[ArrayLike], classes: Sequence[str]) -> tuple[
 
 
 def can_validate(
-    classes: Sequence[str], training: Sequence[PreparedCase], validation: ValidationPatches
+    classes: Sequence[str], taught: Iterable[ArrayLike], shown: Iterable[ArrayLike]
 ) -> bool:
     """Whether the validation patches show any foreground; classes that are absent are logged.
 
     Args:
         classes: Names of the classes, background first.
-        training: Cases that train.
-        validation: The patches that each validation looks at, at least one.
+        taught: Class indices of each case that trains.
+        shown: Class indices of the patches that each validation looks at, at least one.
     """
-    untaught = absent_classes((case.voxels()[:, 0] for case in training), classes)
+    untaught = absent_classes(taught, classes)
     if untaught:
         _log.warning("No training case shows %s: it cannot be learnt.", " or ".join(untaught))
-    patches = (validation[index] for index in range(len(validation)))
-    unseen = absent_classes((patch["label"] for patch in patches), classes)
+    unseen = absent_classes(shown, classes)
     if len(unseen) == len(classes) - 1:
         _log.warning(
             "The validation cases show background alone: nothing validates, and the last weights "

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from volunet.datasets.cache import PreparedCase, sample_voxels
-from volunet.training.class_presence import absent_classes, can_validate
+from volunet.tasks.segmentation.class_presence import absent_classes, can_validate
 
 CLASSES = ("background", "a", "b", "c")
 
@@ -84,6 +84,7 @@ def test_once_all_are_seen_no_more_are_looked_at():
 )
 def test_whether_cases_can_validate(cases, caplog, training, validation, answer, said):
     with caplog.at_level(logging.WARNING):
-        patches = [{"label": torch.tensor([[[[0, *shown]]]])} for shown in validation]
-        assert can_validate(CLASSES, cases(*training), patches) is answer
+        taught = [case.voxels()[:, 0] for case in cases(*training)]
+        patches = [torch.tensor([[[[0, *shown]]]]) for shown in validation]
+        assert can_validate(CLASSES, taught, patches) is answer
     assert caplog.messages == said

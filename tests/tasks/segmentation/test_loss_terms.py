@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from volunet.training.loss_terms import (
+from volunet.tasks.segmentation.loss_terms import (
     BoundaryDistance,
     Truth,
     VoxelMean,

@@ -1,0 +1,30 @@
+"""Tasks: what a model answers. One package each, with the same few modules.
+
+============= ===================================================================================
+``plan``      what the plan says of it: a frozen `volunet.plan.Task`, under the name ``MODEL``
+``objective`` what a network is fitted to, and its score: ``make_objective``, which makes a
+              `volunet.tasks.objective.Objective`; needs PyTorch
+``answer``    from the network's output to the result on the scan's own grid, whole and slab by
+              slab: ``make_answer``, which makes a `volunet.tasks.answer.Answer`
+============= ===================================================================================
+
+`volunet.plan.TASKS` lists the packages. What is common to all, the modules beside them, finds the
+one that a plan names (`module_of`), so that nobody else asks which task it is.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from volunet.plan import TASKS, Task
+
+
+def module_of(task: Task, name: str) -> Any:
+    """A module of the package that does a task.
+
+    Args:
+        task: The task.
+        name: The module's name, see above.
+    """
+    return import_module(f"{TASKS[task.kind]}.{name}")
