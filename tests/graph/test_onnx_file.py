@@ -94,8 +94,8 @@ def test_a_foreign_model_has_no_plan(tiny_onnx: Path, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"plan_version": 0}, "a plan of version 0"),
-        ({"plan_version": 2, "tiles": 3}, "a plan of version 2"),
-        ({"tiles": 3}, "not a plan of version 1: tiles"),
+        ({"plan_version": 3, "tiles": 3}, "a plan of version 3"),
+        ({"tiles": 3}, "not a plan of version 2: tiles"),
     ],
     ids=["older", "newer", "unknown key"],
 )

@@ -11,13 +11,13 @@ import torch
 
 from volunet.errors import ConfigError
 from volunet.plan import LossName
+from volunet.tasks.segmentation import loss_terms
 from volunet.tasks.segmentation.losses import (
     BOUNDARY_WEIGHT,
     LOSSES,
     SegmentationLoss,
     class_weights,
 )
-from volunet.training import loss_terms
 
 SMOOTH = 1e-5
 """MONAI adds it above and below, so that a class without voxels has a loss."""
