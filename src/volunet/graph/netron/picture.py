@@ -9,7 +9,8 @@ from pathlib import Path
 import onnx_ir as ir
 
 from volunet.graph.netron.completion import complete
-from volunet.graph.netron.draft import Draft, draft_of
+from volunet.graph.netron.draft import Draft
+from volunet.graph.netron.drafting import draft_of
 from volunet.graph.netron.drawing import read_drawing
 from volunet.graph.netron.ink import read_ink
 from volunet.graph.netron.notes import Notes

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from volunet.errors import ReverseError
+from volunet.graph.netron.draft import DraftNode
 from volunet.graph.netron.lines import ShownLine, read_integers, read_real
 from volunet.graph.netron.notes import Notes
 from volunet.graph.netron.schema import AttrType, Definition
-
-if TYPE_CHECKING:
-    from volunet.graph.netron.draft import DraftNode
 
 _TEXTS: Final = (
     "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
