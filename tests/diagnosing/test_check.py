@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from volunet.diagnosing.check import Check, take_looks
+from dataclasses import replace
+
+from volunet.diagnosing.check import OF_LABELS, Check, take_looks
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut
+from volunet.diagnosing.run import CHECKS
+from volunet.plan import Task
 
 FOUND = Finding("fault", "here", "evidence", "cause", "change", "high")
 
@@ -31,3 +35,33 @@ def test_layers_are_needed(make_record):
     assert take_looks([check], record) == (
         [], [], ["frozen: layers.csv is not there, or empty"],
     )  # fmt: skip
+
+
+def test_a_look_for_another_task_is_left_out_and_said(make_record):
+    record = make_record()
+    checks = [
+        Check("of-labels", lambda _: FOUND, columns=("missing",), tasks=OF_LABELS),
+        Check("of-all", lambda _: FOUND),
+    ]
+    found, checked, left_out = take_looks(checks, record)
+    assert (found, checked, left_out) == (
+        [FOUND], ["of-all"], ["of-labels: metrics.csv has no missing"],
+    )  # fmt: skip
+    plan = record.run.plan.model_copy(update={"task": Task(kind="counting")})
+    other = replace(record, run=replace(record.run, plan=plan))
+    assert take_looks(checks, other) == (
+        [FOUND],
+        ["of-all"],
+        ["of-labels: it is for segmentation, and the run's task is counting"],
+    )
+
+
+def test_what_needs_classes_or_dice_is_for_segmentation():
+    """The others judge the network, the optimizer and the loader, whatever the task."""
+    assert {check.fault for check in CHECKS if check.tasks == OF_LABELS} == {
+        "loss-does-not-fit",
+        "no-foreground",
+        "noisy-validation",
+        "overfitting",
+        "underfitting",
+    }

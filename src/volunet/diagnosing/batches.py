@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import Final
 
-from volunet.diagnosing.check import Answer, Check
+from volunet.diagnosing.check import OF_LABELS, Answer, Check
 from volunet.diagnosing.command import examine, train_again
 from volunet.diagnosing.finding import Certainty, Finding
 from volunet.diagnosing.looks import LeftOut
@@ -145,7 +145,7 @@ def batch_too_large(record: Record) -> Answer:
 
 
 CHECKS: Final = (
-    Check("no-foreground", no_foreground, columns=("foreground_share",)),
+    Check("no-foreground", no_foreground, columns=("foreground_share",), tasks=OF_LABELS),
     Check("batch-too-small", batch_too_small),
     Check("batch-too-large", batch_too_large),
     Check("loading-starved", loading_starved, columns=("waiting_share",)),

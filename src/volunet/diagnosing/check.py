@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut, Looks
@@ -12,6 +13,10 @@ from volunet.training.run_folder import LAYERS_FILE, METRICS_FILE
 
 Answer = Finding | LeftOut | None
 """What a look answers: a fault, that it could not look, or that nothing is wrong."""
+
+
+OF_LABELS: Final = ("segmentation",)
+"""Tasks whose targets are label maps: they have a foreground, classes and a Dice."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +28,20 @@ class Check:
         look: Takes the look.
         columns: Columns of ``metrics.csv`` that it needs, with a figure in each.
         needs_layers: Whether it needs ``layers.csv``.
+        tasks: Kinds of task that it is for; None: for all.
     """
 
     fault: str
     look: Callable[[Record], Answer]
     columns: tuple[str, ...] = ()
     needs_layers: bool = False
+    tasks: tuple[str, ...] | None = None
 
     def answer(self, record: Record) -> Answer:
-        """Look, if what it needs is there."""
+        """Look, if it is for the run's task and what it needs is there."""
+        kind = record.run.plan.task.kind
+        if self.tasks is not None and kind not in self.tasks:
+            return LeftOut(f"it is for {' and '.join(self.tasks)}, and the run's task is {kind}")
         missing = [name for name in self.columns if not record.metrics.get(name)]
         if missing:
             return LeftOut(f"{METRICS_FILE} has no {' and no '.join(missing)}")

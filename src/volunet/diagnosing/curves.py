@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import Final
 
-from volunet.diagnosing.check import Answer, Check
+from volunet.diagnosing.check import OF_LABELS, Answer, Check
 from volunet.diagnosing.command import examine, go_on, train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut
@@ -150,7 +150,7 @@ def stopped_too_early(record: Record) -> Answer:
 
 CHECKS: Final = (
     Check("divergence", divergence, columns=("train_loss",)),
-    Check("underfitting", underfitting, columns=("train_dice",)),
+    Check("underfitting", underfitting, columns=("train_dice",), tasks=OF_LABELS),
     Check("plateau", plateau, columns=("train_loss",)),
     Check("stopped-too-early", stopped_too_early, columns=("train_loss", "learning_rate")),
 )

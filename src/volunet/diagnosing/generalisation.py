@@ -8,7 +8,7 @@ import statistics
 from typing import Final
 
 from volunet.datasets.rules import FEW_CASES
-from volunet.diagnosing.check import Answer, Check
+from volunet.diagnosing.check import OF_LABELS, Answer, Check
 from volunet.diagnosing.command import examine, train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut
@@ -123,9 +123,9 @@ def no_validation(record: Record) -> Answer:
 
 
 CHECKS: Final = (
-    Check("overfitting", overfitting, columns=("train_dice", "val_dice")),
+    Check("overfitting", overfitting, columns=("train_dice", "val_dice"), tasks=OF_LABELS),
     Check("no-validation", no_validation),
-    Check("noisy-validation", noisy_validation, columns=("val_dice",)),
+    Check("noisy-validation", noisy_validation, columns=("val_dice",), tasks=OF_LABELS),
 )
 
 

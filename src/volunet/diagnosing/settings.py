@@ -9,7 +9,7 @@ from typing import Final
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from volunet.diagnosing.check import Answer, Check
+from volunet.diagnosing.check import OF_LABELS, Answer, Check
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut
@@ -149,6 +149,6 @@ def _penalty(record: Record) -> Answer:
 
 
 CHECKS: Final = (
-    Check("loss-does-not-fit", loss_does_not_fit),
+    Check("loss-does-not-fit", loss_does_not_fit, tasks=OF_LABELS),
     Check("weight-decay-too-strong", weight_decay_too_strong),
 )
