@@ -1,0 +1,122 @@
+"""One scan, from its files to its answer's: choose the pass, run it, write what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from volunet.errors import OutputError
+from volunet.inference.model import Model
+from volunet.inference.passes import choose_pass
+from volunet.inference.predict import check_scan, predict_volume
+from volunet.inference.scans import Scan, read_scan, read_scan_grid
+from volunet.inference.streamed import predict_array, predict_streamed, write_slabs
+from volunet.inference.ways import Ways
+from volunet.inference.windows import agreement
+from volunet.tasks.answer import answer_of
+from volunet.tasks.segmentation.plan import segmentation_of
+from volunet.volumes import Volume, write_volume
+from volunet.volumes.scratch import scratch_folder
+from volunet.volumes.slabs import is_zarr
+
+
+def predict_file(
+    model: Model, scan: Scan, target: Path, ways: Ways, stage: Callable[[str, float], None]
+) -> None:
+    """Predict a scan and write the answer.
+
+    Args:
+        model: The model.
+        scan: The scan.
+        target: The file to write, or of an OME-Zarr scan the folder; whole or not at all.
+        ways: How it is to be predicted.
+        stage: Told what is being done and the share of it that is.
+
+    Raises:
+        VolumeError: The scan cannot be read, or is not what the model takes.
+        EngineError: The engine refuses the scan's size.
+        ShapeError: The network does not work at it.
+        BudgetError: No pass fits in the memory.
+        NotStreamedError: It would have to be streamed, and its network cannot be.
+        OutputError: The disk is full.
+    """
+    run = ways.in_windows(model)
+    if run is None:
+        grid = read_scan_grid(scan)
+        chosen = choose_pass(
+            model, scan.files, grid, target.parent, memory=ways.memory, mode=ways.mode
+        )
+        ways.report.planned(scan.name, chosen)
+        if chosen.streamed is not None:
+            with scratch_folder(target.parent) as scratch:
+                predict_streamed(
+                    model, chosen.streamed, target, scratch,
+                    probabilities=ways.probabilities, stage=stage,
+                )  # fmt: skip
+            return
+    volume = read_scan(scan, len(model.plan.channels))
+    answer = predict_volume(model, volume, probabilities=ways.probabilities, run=run)
+    if ways.compare:
+        exact = predict_in_memory(model, volume, replace(ways, windows=False), target.parent)
+        _compare(model, scan.name, answer, exact, ways)
+    _write(answer, target, as_zarr=is_zarr(scan.files[0]))
+
+
+def predict_in_memory(model: Model, scan: Volume, ways: Ways, place: Path) -> Volume:
+    """Predict a scan that is in memory already.
+
+    Args:
+        model: The model.
+        scan: The scan, (C, D, H, W).
+        ways: How it is to be predicted.
+        place: Folder for what a streamed pass spills.
+
+    Returns:
+        On the scan's own grid: labels (1, D, H, W), or probabilities (K, D, H, W).
+
+    Raises:
+        VolunetError: As `predict_file`, but for the writing.
+    """
+    name = str(scan.source or "volume")
+    run = ways.in_windows(model)
+    if run is not None:
+        answer = predict_volume(model, scan, probabilities=ways.probabilities, run=run)
+        if ways.compare:
+            exact = predict_in_memory(model, scan, replace(ways, windows=False), place)
+            _compare(model, name, answer, exact, ways)
+        return answer
+    files = (scan.source or Path("volume"),)
+    chosen = choose_pass(model, files, scan.grid, place, memory=ways.memory, mode=ways.mode)
+    ways.report.planned(name, chosen)
+    if chosen.streamed is None:
+        return predict_volume(model, scan, probabilities=ways.probabilities)
+    check_scan(scan, model.plan)
+    answer_of(model.plan, probabilities=ways.probabilities).check(name)
+    with scratch_folder(place) as scratch:
+        array = predict_array(
+            model, chosen.streamed, scan, scratch, probabilities=ways.probabilities,
+            stage=ways.report.stage,
+        )  # fmt: skip
+    return Volume(array, scan.affine, scan.source)
+
+
+def _write(answer: Volume, target: Path, *, as_zarr: bool) -> None:
+    """Write an answer, whole or not at all."""
+    # Written in the scratch folder, which the next run clears if this one is killed.
+    with scratch_folder(target.parent) as scratch:
+        hidden = scratch / target.name
+        try:
+            if as_zarr:
+                write_slabs(answer, hidden, scratch)
+            else:
+                write_volume(answer, hidden)
+        except OutputError as error:  # of the file that was asked for
+            raise OutputError(target, error.found, error.expected, error.do) from error
+        hidden.replace(target)
+
+
+def _compare(model: Model, name: str, a: Volume, b: Volume, ways: Ways) -> None:
+    task = segmentation_of(model.plan)
+    dice = agreement(a.array[0], b.array[0], task.label_values, task.classes)
+    ways.report.compared(name, dice)
