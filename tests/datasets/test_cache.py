@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from volunet.datasets import cache
-from volunet.datasets.cache import VOXELS_A_CLASS, prepare_cases, sample_voxels
+from volunet.datasets.cache import prepare_cases
 from volunet.datasets.cases import Case
 from volunet.datasets.layouts import read_dataset
 from volunet.datasets.load import read_case
 from volunet.errors import DatasetError, VolumeError
+from volunet.tasks.segmentation.target import sample_voxels
 from volunet.volumes import conform, conform_labels
 from volunet.volumes.normalise import normalise
 
@@ -30,8 +31,8 @@ def test_arrays_on_the_scans_own_grid(blobs, blob_plan, tmp_path):
     assert (image.shape, image.dtype) == ((1, 12, 12, 12), np.float32)
     # float32 holds 7 digits of values up to about 5.
     np.testing.assert_allclose(image[0], (raw - raw.mean()) / raw.std(), atol=2e-6)
-    assert case.label().dtype == np.uint8
-    np.testing.assert_array_equal(case.label(), label)
+    assert case.target().dtype == np.uint8
+    np.testing.assert_array_equal(case.target(), label)
 
 
 def test_arrays_equal_conform_and_normalise(blobs, blob_plan, tmp_path):
@@ -47,7 +48,7 @@ def test_arrays_equal_conform_and_normalise(blobs, blob_plan, tmp_path):
             entry.image(), normalise(on_grid.array, plan.normalisation), strict=True
         )
         np.testing.assert_array_equal(
-            entry.label(), conform_labels(label, "LPS", (1.7, 2.0, 1.3)).array[0]
+            entry.target(), conform_labels(label, "LPS", (1.7, 2.0, 1.3)).array[0]
         )
 
 
@@ -61,7 +62,7 @@ def test_label_values_become_class_indices(write_blobs, blob_plan, tmp_path):
     plan = blob_plan.model_copy(update={"task": task})
     dataset = read_dataset(folder)
     (case,) = prepare_cases(dataset.cases, dataset, plan, tmp_path / "cache")
-    np.testing.assert_array_equal(case.label(), ball.transpose(2, 1, 0))
+    np.testing.assert_array_equal(case.target(), ball.transpose(2, 1, 0))
     with pytest.raises(VolumeError, match=r"blob_0: the undeclared values 40\.\n"):
         prepare_cases(dataset.cases, dataset, blob_plan, tmp_path / "other")
 
@@ -80,31 +81,31 @@ def test_whole_cases_are_kept(blobs, blob_plan, tmp_path):
 def test_interrupted_preparation_is_finished(blobs, blob_plan, tmp_path, monkeypatch):
     dataset = read_dataset(blobs)
     prepare_cases(dataset.cases, dataset, blob_plan, tmp_path / "whole")
-    counted = []
+    save = cache._save
 
-    def interrupted(label, num_classes):
-        counted.append(num_classes)
-        if len(counted) == 2:
+    def interrupted(path, array):
+        if path.name == "blob_1.places.npy":
             raise KeyboardInterrupt
-        return sample_voxels(label, num_classes)
+        save(path, array)
 
-    monkeypatch.setattr(cache, "sample_voxels", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        prepare_cases(dataset.cases, dataset, blob_plan, tmp_path / "twice")
-    # The second case has its image and label, but is not whole.
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "_save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_cases(dataset.cases, dataset, blob_plan, tmp_path / "twice")
+    # The second case has its image and target, but is not whole.
     assert sorted(path.name for path in (tmp_path / "twice").iterdir()) == [
         "blob_0.image.npy",
-        "blob_0.label.npy",
-        "blob_0.voxels.npy",
+        "blob_0.places.npy",
+        "blob_0.target.npy",
         "blob_1.image.npy",
-        "blob_1.label.npy",
+        "blob_1.target.npy",
     ]
     prepared = prepare_cases(dataset.cases, dataset, blob_plan, tmp_path / "twice")
     assert all(case.is_whole for case in prepared)
     assert contents(tmp_path / "twice") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("part", ["image", "label", "voxels"])
+@pytest.mark.parametrize("part", ["image", "target", "places"])
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.6, None], ids=["empty", "header", "half", "gone"])
 def test_a_damaged_array_is_named(blobs, blob_plan, tmp_path, part, share):
     dataset = read_dataset(blobs)
@@ -135,37 +136,12 @@ def test_case_without_label(blobs, blob_plan, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_voxels_of_each_class():
-    label = np.zeros((3, 4, 5), np.uint8)
-    label[1, 2, 3] = 2
-    label[2, 0, 4] = 1
-    label[0, 3, 0] = 1
-    assert sample_voxels(label, 3).tolist() == [[1, 0, 3, 0], [1, 2, 0, 4], [2, 1, 2, 3]]
-    assert sample_voxels(label, 4).tolist() == sample_voxels(label, 3).tolist()
-    assert sample_voxels(np.zeros((3, 4, 5), np.uint8), 3).shape == (0, 4)
-    assert sample_voxels(label, 1).shape == (0, 4)
-
-
-def test_voxels_are_few_and_spread():
-    label = np.ones((20, 30, 40), np.uint8)
-    label[0, 0, :7] = 2
-    voxels = sample_voxels(label, 3)
-    of_first = voxels[voxels[:, 0] == 1]
-    # Every 12th of 23,993 voxels: the smallest step that leaves at most 2000.
-    assert len(of_first) == -(-23_993 // 12) <= VOXELS_A_CLASS
-    assert len(voxels) - len(of_first) == 7
-    np.testing.assert_array_equal(label[tuple(voxels[:, 1:].T)], voxels[:, 0])
-    # Evenly: the sample's middle is the class's, within half a step along W and a voxel elsewhere.
-    middle = of_first[:, 1:].mean(axis=0)
-    assert (np.abs(middle - [9.5, 14.5, 19.5]) <= [1, 1, 6]).all()
-
-
 def test_voxels_on_disk(blobs, blob_plan, tmp_path):
     dataset = read_dataset(blobs)
     for case in prepare_cases(dataset.cases, dataset, blob_plan, tmp_path):
-        voxels = case.voxels()
+        voxels = case.places()
         assert voxels.dtype == np.int32
-        np.testing.assert_array_equal(voxels, sample_voxels(np.asarray(case.label()), 2))
+        np.testing.assert_array_equal(voxels, sample_voxels(np.asarray(case.target()), 2))
         # A ball of radius 3 has about 4/3·π·27 = 113 voxels, all of which are kept.
-        assert len(voxels) == np.count_nonzero(case.label())
+        assert len(voxels) == np.count_nonzero(case.target())
         assert 90 < len(voxels) < 140

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from volunet.datasets import patches as patches_module
-from volunet.datasets.cache import PreparedCase, sample_voxels
+from volunet.datasets.cache import PreparedCase
 from volunet.datasets.patches import (
     MARGIN,
     ConsecutiveSampler,
@@ -19,6 +19,7 @@ from volunet.datasets.patches import (
     cut_patch,
 )
 from volunet.errors import DatasetError
+from volunet.tasks.segmentation.target import sample_voxels
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def prepare(tmp_path):
 
     def write(name, image, label, num_classes=2):
         np.save(tmp_path / f"{name}.image.npy", np.asarray(image, np.float32))
-        np.save(tmp_path / f"{name}.label.npy", np.asarray(label, np.uint8))
-        np.save(tmp_path / f"{name}.voxels.npy", sample_voxels(np.asarray(label), num_classes))
+        np.save(tmp_path / f"{name}.target.npy", np.asarray(label, np.uint8))
+        np.save(tmp_path / f"{name}.places.npy", sample_voxels(np.asarray(label), num_classes))
         return PreparedCase(name, tmp_path)
 
     return write
@@ -240,9 +241,9 @@ def test_augmentation_is_cut_with_a_margin(noise_cases, blob_plan, monkeypatch):
 
 
 def test_a_damaged_case_is_named(noise_cases, blob_plan, tmp_path):
-    (tmp_path / "case_2.voxels.npy").write_bytes(b"")
+    (tmp_path / "case_2.places.npy").write_bytes(b"")
     patches = TrainingPatches(noise_cases, blob_plan, seed=0)
-    with pytest.raises(DatasetError, match=r"case_2\.voxels\.npy: case case_2's prepared array"):
+    with pytest.raises(DatasetError, match=r"case_2\.places\.npy: case case_2's prepared array"):
         [patches[index] for index in range(5)]
 
 

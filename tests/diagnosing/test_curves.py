@@ -49,7 +49,7 @@ def with_an_infinite_case(make_record):
     cache.mkdir(parents=True)
     for name in record.run.training:
         image = np.full((1, 2, 2, 2), np.inf if name == "case_1" else 1.0, np.float32)
-        for part, array in (("image", image), ("label", image[0]), ("voxels", image[0])):
+        for part, array in (("image", image), ("target", image[0]), ("places", image[0])):
             np.save(cache / f"{name}.{part}.npy", array)
         assert PreparedCase(name, cache).is_whole
     return record

@@ -128,8 +128,8 @@ def without_a_dice(make_record):
         for name, count in zip(record.run.validation, voxels, strict=False):
             for part, array in (
                 ("image", np.zeros((1, 2, 2, 2), np.float32)),
-                ("label", np.zeros((2, 2, 2), np.uint8)),
-                ("voxels", np.ones((count, 4), np.int32)),
+                ("target", np.zeros((2, 2, 2), np.uint8)),
+                ("places", np.ones((count, 4), np.int32)),
             ):
                 np.save(cache / f"{name}.{part}.npy", array)
         return record
@@ -152,6 +152,6 @@ def test_validation_cases_that_nothing_can_validate(without_a_dice, voxels, know
 def test_a_fit_that_was_not_validated_yet(without_a_dice):
     record = without_a_dice((0, 3))
     assert no_validation(record) == LeftOut("the fit ended before its first validation")
-    (record.run.folder / "cache" / "valid_0.voxels.npy").write_bytes(b"no array")
+    (record.run.folder / "cache" / "valid_0.places.npy").write_bytes(b"no array")
     answer = no_validation(record)
     assert answer.reason.startswith("case valid_0's prepared array cannot be read")

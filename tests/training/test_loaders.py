@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch.utils.data import get_worker_info
 
-from volunet.datasets.cache import PreparedCase, sample_voxels
+from volunet.datasets.cache import PreparedCase
 from volunet.datasets.patches import TrainingPatches
 from volunet.errors import DatasetError, TrainingError
+from volunet.tasks.segmentation.target import sample_voxels
 from volunet.training import loaders as loaders_module
 from volunet.training.loaders import Loaders, TimedLoader, worker_errors
 
@@ -34,8 +35,8 @@ def numbered(tmp_path):
             label = np.zeros((4, 4, 4), np.uint8)
             label[1, 2, 3] = n not in background
             np.save(tmp_path / f"case_{n}.image.npy", np.full((1, 4, 4, 4), n, np.float32))
-            np.save(tmp_path / f"case_{n}.label.npy", label)
-            np.save(tmp_path / f"case_{n}.voxels.npy", sample_voxels(label, 2))
+            np.save(tmp_path / f"case_{n}.target.npy", label)
+            np.save(tmp_path / f"case_{n}.places.npy", sample_voxels(label, 2))
         return [PreparedCase(f"case_{n}", tmp_path) for n in range(count)]
 
     return make

@@ -215,7 +215,7 @@ def test_killed_while_it_prepares(blobs, undisturbed, tmp_path):
     run = tmp_path / "run"
     train_killed(blobs, run, "prepare the cases", 2, epochs=3, **TINY)
     assert read_run(run).is_settled is False
-    assert len(list((run / "cache").glob("*.voxels.npy"))) == 2
+    assert len(list((run / "cache").glob("*.places.npy"))) == 2
     assert volunet.train(blobs, run, resume=True).steps == 6
     assert read_run(run).is_settled is True
     assert read_run(run).plan == read_run(undisturbed).plan

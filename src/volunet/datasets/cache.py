@@ -12,16 +12,13 @@ from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
 from volunet.datasets.cases import Case, DataSet
-from volunet.datasets.load import read_case, to_class_indices
+from volunet.datasets.load import read_case
 from volunet.errors import DatasetError
 from volunet.plan import Plan
-from volunet.tasks.segmentation.plan import segmentation_of
-from volunet.volumes import conform, conform_labels
+from volunet.tasks.target import target_of
+from volunet.volumes import conform
 from volunet.volumes.atomic import atomic_path
 from volunet.volumes.normalise import normalise
-
-VOXELS_A_CLASS: Final = 2000
-"""Voxels of each class that are kept as places to centre a patch on."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,13 @@ class PreparedCase:
         array: NDArray[np.float32] = self._load("image", mmap_mode="r")
         return array
 
-    def label(self) -> NDArray[np.uint8]:
-        """Class indices, (D, H, W), memory-mapped."""
-        array: NDArray[np.uint8] = self._load("label", mmap_mode="r")
-        return array
+    def target(self) -> NDArray[Any]:
+        """See `volunet.tasks.target.PreparedTarget.array`; memory-mapped."""
+        return self._load("target", mmap_mode="r")
 
-    def voxels(self) -> NDArray[np.int32]:
-        """A sample of foreground voxels, (N, 4): class, then index along D, H, W."""
-        array: NDArray[np.int32] = self._load("voxels", mmap_mode=None)
+    def places(self) -> NDArray[np.int32]:
+        """See `volunet.tasks.target.PreparedTarget.places`."""
+        array: NDArray[np.int32] = self._load("places", mmap_mode=None)
         return array
 
     def _load(self, part: str, mmap_mode: Literal["r"] | None) -> NDArray[Any]:
@@ -75,7 +71,7 @@ class PreparedCase:
         return all(file.is_file() for file in self._files)
 
 
-_PARTS: Final = ("image", "label", "voxels")
+_PARTS: Final = ("image", "target", "places")
 
 
 def prepare_cases(
@@ -90,7 +86,7 @@ def prepare_cases(
     Args:
         cases: Labelled cases.
         dataset: The data set that they belong to.
-        plan: Says orientation, spacing, normalisation and label values.
+        plan: Says orientation, spacing, normalisation and task.
         folder: Where the arrays go; of this plan alone.
         progress: Called with the cases done and their number.
 
@@ -116,34 +112,11 @@ def _prepare(case: Case, dataset: DataSet, plan: Plan, folder: Path) -> None:
         raise DatasetError(
             case.name, "no label map", "Training cases have one.", "Add it, or leave the case out."
         )
-    spacing = plan.spacing_mm
-    classes = label.with_array(
-        to_class_indices(label.array, segmentation_of(plan).label_values, case.name)
-    )
-    target = conform_labels(classes, plan.orientation, spacing).array[0].astype(np.uint8)
-    x = normalise(conform(image, plan.orientation, spacing).array, plan.normalisation)
+    x = normalise(conform(image, plan.orientation, plan.spacing_mm).array, plan.normalisation)
+    array, places = target_of(plan).prepare(label, case.name)
     _save(folder / f"{case.name}.image.npy", x)
-    _save(folder / f"{case.name}.label.npy", target)
-    _save(folder / f"{case.name}.voxels.npy", sample_voxels(target, plan.task.out_channels))
-
-
-def sample_voxels(label: NDArray[np.uint8], num_classes: int) -> NDArray[np.int32]:
-    """Choose up to `VOXELS_A_CLASS` voxels of each foreground class, evenly through the scan.
-
-    Args:
-        label: Class indices, (D, H, W).
-        num_classes: Classes, the background included.
-
-    Returns:
-        (N, 4): class, then index along D, H, W.
-    """
-    rows = []
-    for index in range(1, num_classes):
-        where = np.flatnonzero(label == index)
-        kept = where[:: max(1, -(-where.size // VOXELS_A_CLASS))]
-        places = np.stack(np.unravel_index(kept, label.shape), axis=1)
-        rows.append(np.insert(places, 0, index, axis=1))
-    return np.concatenate(rows).astype(np.int32) if rows else np.zeros((0, 4), np.int32)
+    _save(folder / f"{case.name}.target.npy", array)
+    _save(folder / f"{case.name}.places.npy", places)
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

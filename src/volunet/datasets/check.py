@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from volunet.datasets.cases import Case, DataSet
-from volunet.datasets.load import read_images, to_class_indices
+from volunet.datasets.load import read_images
 from volunet.errors import DatasetError, ShapeError, VolumeError
+from volunet.tasks.segmentation.label_values import to_class_indices
 from volunet.volumes import Volume, check_finite, check_same_grid, read_volume
 
 Progress = Callable[[int, int], None]

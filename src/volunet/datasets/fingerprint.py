@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from volunet.datasets.cases import DataSet
 from volunet.datasets.check import Progress
-from volunet.datasets.load import read_case, to_class_indices
+from volunet.datasets.load import read_case
 from volunet.errors import DatasetError
 from volunet.plan import Fingerprint, Size3, Triple
+from volunet.tasks.segmentation.label_values import to_class_indices
 from volunet.volumes import reorient
 
 SAMPLES_PER_CASE: Final = 10_000

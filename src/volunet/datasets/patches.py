@@ -70,7 +70,7 @@ class TrainingPatches(Dataset[Patch]):
         turn, place = divmod(index, len(self._cases))
         order = np.random.default_rng((self._seed, turn, 1)).permutation(len(self._cases))
         case = self._cases[order[place]]
-        image, label = case.image(), case.label()
+        image, label = case.image(), case.target()
         centre = self._choose_centre(rng, case, label.shape)
         seed = int(rng.integers(2**31))
         stays = rng.random() >= float(self._augmented_share)
@@ -84,7 +84,7 @@ class TrainingPatches(Dataset[Patch]):
         self, rng: np.random.Generator, case: PreparedCase, size: Sequence[int]
     ) -> NDArray[np.int64]:
         low, high = _centres(size, self._plan.patch_size)
-        voxels = case.voxels()
+        voxels = case.places()
         if len(voxels) and rng.random() < FOREGROUND_SHARE:
             of_class = voxels[voxels[:, 0] == rng.choice(np.unique(voxels[:, 0]))]
             place = of_class[rng.integers(len(of_class)), 1:].astype(np.int64)
@@ -114,8 +114,8 @@ class ValidationPatches(Dataset[Patch]):
     def __getitem__(self, index: int) -> Patch:
         """The patch of case number `index`."""
         case = self._cases[index]
-        label = case.label()
-        voxels = case.voxels()
+        label = case.target()
+        voxels = case.places()
         centre = np.asarray(label.shape) // 2
         if len(voxels):
             classes = np.unique(voxels[:, 0])

@@ -107,7 +107,7 @@ def no_validation(record: Record) -> Answer:
         return None
     prepared = find_cases(run, run.validation)
     try:
-        if any(len(case.voxels()) for case in prepared):
+        if any(len(case.places()) for case in prepared):
             return LeftOut("the fit ended before its first validation")
     except DatasetError as error:
         return LeftOut(error.found)

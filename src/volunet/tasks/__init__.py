@@ -2,6 +2,8 @@
 
 ============= ===================================================================================
 ``plan``      what the plan says of it: a frozen `volunet.plan.Task`, under the name ``MODEL``
+``target``    what a case has beside its image, on the model's grid: ``make_target``, which makes a
+              `volunet.tasks.target.Target`
 ``objective`` what a network is fitted to, and its score: ``make_objective``, which makes a
               `volunet.tasks.objective.Objective`; needs PyTorch
 ``answer``    from the network's output to the result on the scan's own grid, whole and slab by

@@ -116,7 +116,7 @@ def fit(
         looked_at=config.validation_cases,
     )
     validates = bool(validation) and objective_of(run.plan).can_validate(
-        (case.voxels()[:, 0] for case in training),
+        (case.places()[:, 0] for case in training),
         (loaders.looked_at[index]["label"] for index in range(len(loaders.looked_at))),
     )
     budget = Budget(config, begun, before_s)

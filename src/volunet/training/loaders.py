@@ -173,7 +173,7 @@ def _to_look_at(cases: Sequence[PreparedCase], count: int) -> list[PreparedCase]
 
     Evenly through the cases, as their names often follow place and time.
     """
-    shown = [case for case in cases if len(case.voxels())]
+    shown = [case for case in cases if len(case.places())]
     count = min(count, len(shown))
     return [shown[index * len(shown) // count] for index in range(count)]
 

@@ -130,7 +130,7 @@ def test_cases_of_a_member_lie_beside_it(blob_probe):
         "blob_1",
         "blob_2",
     ]
-    (run.folder / "cache" / "blob_1.label.npy").unlink()
+    (run.folder / "cache" / "blob_1.target.npy").unlink()
     assert [case.name for case in find_cases(member, member.training)] == ["blob_0", "blob_2"]
     elsewhere = dataclasses.replace(run, folder=run.folder / "other" / "fold_1")
     assert find_cases(elsewhere, run.training) == []

@@ -57,14 +57,14 @@ def test_no_cases(blob_probe):
 def test_no_foreground(blob_probe):
     run = blob_probe()
     for name in run.training:
-        np.save(run.folder / "cache" / f"{name}.voxels.npy", np.zeros((0, 4), np.int32))
+        np.save(run.folder / "cache" / f"{name}.places.npy", np.zeros((0, 4), np.int32))
     assert run_probes(run).reason == "no prepared case with foreground in cache/"
 
 
 def test_no_foreground_in_the_patches(blob_probe):
     run = blob_probe()
     for name in run.training:
-        file = run.folder / "cache" / f"{name}.label.npy"
+        file = run.folder / "cache" / f"{name}.target.npy"
         np.save(file, np.zeros_like(np.load(file)))
     probed = run_probes(run, 60.0)
     assert probed == Probed(reason="no patch of the probes shows foreground")

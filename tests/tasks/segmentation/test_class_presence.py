@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from volunet.datasets.cache import PreparedCase, sample_voxels
+from volunet.datasets.cache import PreparedCase
 from volunet.tasks.segmentation.class_presence import absent_classes, can_validate
+from volunet.tasks.segmentation.target import sample_voxels
 
 CLASSES = ("background", "a", "b", "c")
 
@@ -24,7 +25,7 @@ def cases(tmp_path):
             label = np.zeros((2, 2, 4), np.uint8)
             label[0, 0, : len(classes)] = classes
             name = f"case_{len(list(tmp_path.iterdir()))}_{number}"
-            np.save(tmp_path / f"{name}.voxels.npy", sample_voxels(label, len(CLASSES)))
+            np.save(tmp_path / f"{name}.places.npy", sample_voxels(label, len(CLASSES)))
             made.append(PreparedCase(name, tmp_path))
         return made
 
@@ -43,7 +44,7 @@ def cases(tmp_path):
     ids=["one", "each", "two-absent", "background", "no-case"],
 )
 def test_absent_classes(cases, shown, absent):
-    arrays = [case.voxels()[:, 0] for case in cases(*shown)]
+    arrays = [case.places()[:, 0] for case in cases(*shown)]
     assert absent_classes(arrays, CLASSES) == absent
 
 
@@ -84,7 +85,7 @@ def test_once_all_are_seen_no_more_are_looked_at():
 )
 def test_whether_cases_can_validate(cases, caplog, training, validation, answer, said):
     with caplog.at_level(logging.WARNING):
-        taught = [case.voxels()[:, 0] for case in cases(*training)]
+        taught = [case.places()[:, 0] for case in cases(*training)]
         patches = [torch.tensor([[[[0, *shown]]]]) for shown in validation]
         assert can_validate(CLASSES, taught, patches) is answer
     assert caplog.messages == said

@@ -16,8 +16,8 @@ import numpy as np
 from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.layouts.description import MAX_CLASSES, check_class_count
 from volunet.datasets.layouts.names import case_name, sort_cases
-from volunet.datasets.load import is_whole
 from volunet.errors import DatasetError, VolumeError
+from volunet.tasks.segmentation.label_values import is_whole
 from volunet.volumes import read_volume
 
 EXPECTED = "Table: a CSV file with the columns image (or image_<channel>, one each) and label"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from volunet.datasets.cases import Case, DataSet
-from volunet.datasets.load import read_case, to_class_indices
+from volunet.datasets.load import read_case
 from volunet.datasets.rules import ORIENTATION
 from volunet.diagnosing.cases.boundary import BoundaryFit, measure_boundary
 from volunet.diagnosing.cases.lost import Losses, measure_losses
@@ -19,6 +19,7 @@ from volunet.diagnosing.cases.planes import count_values, slabs
 from volunet.diagnosing.cases.raggedness import measure_raggedness
 from volunet.diagnosing.cases.thumbnails import shrink_image, shrink_labels, standardise
 from volunet.errors import VolumeError
+from volunet.tasks.segmentation.label_values import to_class_indices
 from volunet.volumes import check_finite, reorient
 from volunet.volumes.axes import Shape3, Spacing3
 

@@ -78,7 +78,7 @@ def run_probes(
             counted("probe", done, 4)
 
     try:
-        cases = [case for case in find_cases(run, run.training)[:_MOST_CASES] if len(case.voxels())]
+        cases = [case for case in find_cases(run, run.training)[:_MOST_CASES] if len(case.places())]
         if not cases:
             return Probed(reason=f"no prepared case with foreground in {CACHE_FOLDER}/")
         fixed_s = _FIXED_SHARE * seconds
