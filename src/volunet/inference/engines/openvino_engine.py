@@ -12,6 +12,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from volunet.errors import EngineError
+from volunet.inference.engines.signal_stack import kept_signal_stack
 
 
 class OpenVinoEngine:
@@ -48,7 +49,8 @@ class OpenVinoEngine:
                 self._compiled = None  # frees the last size's memory before the next is taken
                 static = self._model.clone()
                 static.reshape(list(x.shape))
-                self._compiled = self._core.compile_model(static, "CPU", self._config)
+                with kept_signal_stack():
+                    self._compiled = self._core.compile_model(static, "CPU", self._config)
                 self._shape = x.shape
             answer: NDArray[Any] = self._compiled([x])[0].copy()
         except RuntimeError as error:
@@ -72,7 +74,8 @@ class OpenVinoStatic:
         core = ov.Core()
         try:
             read = core.read_model(ir.to_proto(model).SerializeToString())
-            self._compiled = core.compile_model(read, "CPU", _config(threads))
+            with kept_signal_stack():
+                self._compiled = core.compile_model(read, "CPU", _config(threads))
         except RuntimeError as error:
             raise _engine_error("a part of the model", error) from error
         self._request: Any = None
