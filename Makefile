@@ -24,17 +24,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 # pytest comes last, so that its summary is the last line; a failed check fails the target too. It
 # runs three times: what loads engines, what trains, and the rest, each with native libraries
 # and signal handlers of its own. Runs that train behind engines in one process have ended in
-# segmentation faults now and then. Each time two workers share the tests, with one native thread
-# each; a file's tests stay together, as they share what they have made.
+# segmentation faults now and then. Two workers share the rest, with one native thread each; a
+# file's tests stay together, as they share what they have made.
 ENGINE_TESTS := tests/api tests/cli tests/exporting tests/inference tests/viewer
 TRAINING_TESTS := tests/training
-PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest
+IN_TWO := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile
 test: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(PYTEST) $(ENGINE_TESTS:%=--ignore=%) $(TRAINING_TESTS:%=--ignore=%)
+	$(IN_TWO) $(ENGINE_TESTS:%=--ignore=%) $(TRAINING_TESTS:%=--ignore=%)
 	$(PYTEST) $(ENGINE_TESTS)
 	$(PYTEST) $(TRAINING_TESTS)
 
