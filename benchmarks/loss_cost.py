@@ -25,6 +25,7 @@ from volunet.datasets.load import read_case
 from volunet.datasets.patches import cut_patch
 from volunet.plan import LossName
 from volunet.tasks.segmentation.losses import SegmentationLoss
+from volunet.tasks.segmentation.target import cut_labels
 
 CLASSES = 3
 REPEATS = 10
@@ -62,7 +63,7 @@ def read_labels(data: Path) -> Tensor:
             raise ValueError(f"{case.name} has no label map")
         array = label.array[0].astype(np.uint8)
         centre = np.asarray(array.shape) // 2
-        labels.append(cut_patch(image.array, array, centre, PATCH_SIZE)["label"])
+        labels.append(cut_patch(image.array, array, centre, PATCH_SIZE, cut_labels)["target"])
     return torch.stack(labels)
 
 

@@ -90,7 +90,7 @@ def measure_trajectory(settings: Row, data: Path, folder: Path) -> Row:
             set_learning_rate(optimizer, rate)
             batch = batch_of(patches, step - 1)
             optimizer.zero_grad()
-            module.loss(module.network(batch["image"]), batch["label"]).backward()
+            module.loss(module.network(batch["image"]), batch["target"]).backward()
             optimizer.step()
         if step in CHECKPOINTS:
             points.append({"step": step, **steepness(module.network, losses, probes)})
@@ -103,7 +103,7 @@ def batch_of(patches: TrainingPatches, index: int) -> Patch:
     first = index * BATCH_SIZE
     batch: Patch = default_collate([patches[first + item] for item in range(BATCH_SIZE)])
     image = batch["image"].contiguous(memory_format=torch.channels_last_3d)
-    return Patch(image=image, label=batch["label"])
+    return Patch(image=image, target=batch["target"])
 
 
 def steepness(
@@ -122,10 +122,10 @@ def steepness(
     found: dict[str, dict[str, list[float]]] = {name: {} for name in losses}
     for batch in batches:
         logits: Tensor = copied(batch["image"])
-        wrong = logits.argmax(dim=1, keepdim=True) != batch["label"]
+        wrong = logits.argmax(dim=1, keepdim=True) != batch["target"]
         shares.append(float(wrong.float().mean()))
         for name, loss in losses.items():
-            value = loss(logits, batch["label"])
+            value = loss(logits, batch["target"])
             by_logits, *by_weights = torch.autograd.grad(
                 value, [logits, *weights], retain_graph=True
             )

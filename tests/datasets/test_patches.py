@@ -19,7 +19,7 @@ from volunet.datasets.patches import (
     cut_patch,
 )
 from volunet.errors import DatasetError
-from volunet.tasks.segmentation.target import sample_voxels
+from volunet.tasks.segmentation.target import cut_labels, sample_voxels
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def assert_same(left, right):
     assert len(left) == len(right)
     for a, b in zip(left, right, strict=True):
         torch.testing.assert_close(a["image"], b["image"], rtol=0, atol=0)
-        torch.testing.assert_close(a["label"], b["label"], rtol=0, atol=0)
+        torch.testing.assert_close(a["target"], b["target"], rtol=0, atol=0)
 
 
 def test_patch_number_is_the_same_for_any_workers(noise_cases, blob_plan):
@@ -75,8 +75,8 @@ def test_patch_number_is_the_same_for_any_workers(noise_cases, blob_plan):
     direct = [patches[index] for index in range(12)]
     assert direct[0]["image"].shape == (1, 8, 9, 10)
     assert direct[0]["image"].dtype == torch.float32
-    assert direct[0]["label"].shape == (1, 8, 9, 10)
-    assert direct[0]["label"].dtype == torch.int64
+    assert direct[0]["target"].shape == (1, 8, 9, 10)
+    assert direct[0]["target"].dtype == torch.int64
     for workers in (0, 1, 2):
         torch.manual_seed(workers)
         np.random.seed(workers)
@@ -128,7 +128,7 @@ def test_half_of_the_patches_are_centred_on_foreground(prepare, still_plan):
     case = prepare("case", np.zeros((1, 20, 20, 20)), label, num_classes=3)
     plan = still_plan.model_copy(update={"patch_size": (1, 1, 1)})
     patches = TrainingPatches([case], plan, seed=0)
-    centres = np.array([int(patches[index]["label"]) for index in range(2000)])
+    centres = np.array([int(patches[index]["target"]) for index in range(2000)])
     shares = np.bincount(centres, minlength=3) / 2000
     # Half are drawn anywhere, where 1000 and 1 of 8000 voxels are foreground; half on a class,
     # either equally likely though one has a single voxel. Tolerance: 4 standard deviations of a
@@ -139,7 +139,7 @@ def test_half_of_the_patches_are_centred_on_foreground(prepare, still_plan):
 
 def test_case_without_foreground(numbered_cases, blob_plan):
     patches = TrainingPatches(numbered_cases, blob_plan, seed=0)
-    assert [int(patches[index]["label"].sum()) for index in range(7)] == [0] * 7
+    assert [int(patches[index]["target"].sum()) for index in range(7)] == [0] * 7
     validation = ValidationPatches(numbered_cases, blob_plan)
     assert validation[3]["image"].unique().tolist() == [3.0]
 
@@ -182,31 +182,31 @@ def test_any_size(prepare, blob_plan, shape, patch, strength):
     for index in range(30):
         found = patches[index]
         assert found["image"].shape == (1, *patch)
-        assert found["label"].shape == (1, *patch)
+        assert found["target"].shape == (1, *patch)
         assert bool(torch.isfinite(found["image"]).all())
-        assert set(found["label"].unique().tolist()) <= {0, 1}
+        assert set(found["target"].unique().tolist()) <= {0, 1}
     (middle,) = ValidationPatches([case], plan)
     assert middle["image"].shape == (1, *patch)
-    assert int(middle["label"].sum()) == 1
+    assert int(middle["target"].sum()) == 1
 
 
 def test_cut_within_the_case():
     image = np.arange(5 * 6 * 7, dtype=np.float32).reshape(1, 5, 6, 7)
     label = (image[0] % 3).astype(np.uint8)
-    patch = cut_patch(image, label, np.array([2, 3, 4]), (3, 2, 4))
+    patch = cut_patch(image, label, np.array([2, 3, 4]), (3, 2, 4), cut_labels)
     np.testing.assert_array_equal(patch["image"].numpy(), image[:, 1:4, 2:4, 2:6])
-    np.testing.assert_array_equal(patch["label"].numpy(), label[None, 1:4, 2:4, 2:6])
+    np.testing.assert_array_equal(patch["target"].numpy(), label[None, 1:4, 2:4, 2:6])
 
 
 def test_cut_beyond_the_case():
     image = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
     label = np.ones((2, 2, 2), np.uint8)
-    patch = cut_patch(image, label, np.array([1, 1, 1]), (4, 4, 2))
+    patch = cut_patch(image, label, np.array([1, 1, 1]), (4, 4, 2), cut_labels)
     # From −1 to 3 along D and H: one voxel of border on either side; W is all inside.
     expected = image[0][np.ix_([0, 0, 1, 1], [0, 0, 1, 1], [0, 1])]
     np.testing.assert_array_equal(patch["image"][0].numpy(), expected)
-    assert int(patch["label"].sum()) == 8
-    np.testing.assert_array_equal(patch["label"][0, 1:3, 1:3].numpy(), label)
+    assert int(patch["target"].sum()) == 8
+    np.testing.assert_array_equal(patch["target"][0, 1:3, 1:3].numpy(), label)
 
 
 def test_unaugmented_training_patches_lie_inside(noise_cases, still_plan):
@@ -237,7 +237,7 @@ def test_augmentation_is_cut_with_a_margin(noise_cases, blob_plan, monkeypatch):
     assert MARGIN == 1.3
     # 10.4 and 11.7 voxels, rounded up; a single slice stays one.
     assert sizes == [(1, 11, 12, 1)]
-    assert (found["image"].dtype, found["label"].dtype) == (torch.float32, torch.int64)
+    assert (found["image"].dtype, found["target"].dtype) == (torch.float32, torch.int64)
 
 
 def test_a_damaged_case_is_named(noise_cases, blob_plan, tmp_path):
@@ -257,7 +257,7 @@ def test_validation_patch_is_around_the_foreground(prepare, blob_plan):
     # Centre (10, 4, 18.5 → 18); the patch (8, 9, 10) is moved inside: W ends at 20.
     expected = image[:, 6:14, 0:9, 10:20]
     np.testing.assert_array_equal(patches[0]["image"].numpy(), expected)
-    assert int(patches[0]["label"].sum()) == 18
+    assert int(patches[0]["target"].sum()) == 18
     assert_same([patches[0]], [patches[0]])
 
 
@@ -270,10 +270,10 @@ def test_validation_patches_show_the_classes_in_turn(prepare, blob_plan):
     case = prepare("case", np.zeros((1, 20, 20, 60)), label, num_classes=3)
     alone = prepare("alone", np.zeros((1, 20, 20, 60)), np.where(label == 2, 2, 0), num_classes=3)
     patches = ValidationPatches([case, case, case, alone], blob_plan)
-    shown = [patches[index]["label"].unique().tolist() for index in range(4)]
+    shown = [patches[index]["target"].unique().tolist() for index in range(4)]
     assert shown == [[0, 1], [0, 2], [0, 1], [0, 2]]
     # Around the voxel of class 1 that is nearest to the middle, the first of those at W = 7.
-    assert int(patches[0]["label"].sum()) == 4 * 4 * 6
+    assert int(patches[0]["target"].sum()) == 4 * 4 * 6
 
 
 def test_patches_that_stay_as_they_are(noise_cases, blob_plan):

@@ -68,7 +68,7 @@ def test_batches(numbered, load, workers):
     assert len(loaders.training) == 2
     first, second = list(loaders.training)
     assert (first["image"].shape, first["image"].dtype) == ((2, 1, 4, 4, 4), torch.float32)
-    assert (second["label"].shape, second["label"].dtype) == ((2, 1, 4, 4, 4), torch.int64)
+    assert (second["target"].shape, second["target"].dtype) == ((2, 1, 4, 4, 4), torch.int64)
     # Each case once, then the next round begins; the next epoch goes on with it.
     seen = [n for batch in [*shown([first, second]), *shown(loaders.training)] for n in batch]
     assert len(seen) == 8
@@ -140,7 +140,7 @@ def test_validation_leaves_out_what_shows_background_alone(numbered, load):
 def test_workers_hear_of_the_augmented_share(numbered, load, monkeypatch):
     def tell(self, index):
         share = float(self._augmented_share)
-        return {"image": torch.tensor([share]), "label": torch.zeros(1)}
+        return {"image": torch.tensor([share]), "target": torch.zeros(1)}
 
     monkeypatch.setattr(TrainingPatches, "__getitem__", tell)
     loaders = load(numbered(1), batch_size=1, workers=1, by_epochs=False)
@@ -227,7 +227,7 @@ def test_waiting_is_measured(numbered, load, monkeypatch):
 def test_workers_leave_ctrl_c_and_the_cores_to_the_fit(numbered, load, monkeypatch):
     def tell(self, index):
         ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-        return {"image": torch.tensor([int(ignored), os.nice(0)]), "label": torch.zeros(1)}
+        return {"image": torch.tensor([int(ignored), os.nice(0)]), "target": torch.zeros(1)}
 
     monkeypatch.setattr(TrainingPatches, "__getitem__", tell)
     (batch,) = load(numbered(1), batch_size=1, workers=1).training

@@ -74,12 +74,12 @@ def test_validation_dice(three_classes, monkeypatch):
         (row(1.0, 0.0, 0.0, 2.0), row(1, 1, 1, 2)),
         (row(1.0, 0.0, 0.0, 2.0), row(1, 0, 0, 0)),
     ):
-        module.validation_step({"image": image, "label": label}, 0)
+        module.validation_step({"image": image, "target": label}, 0)
     module.on_validation_epoch_end()
     assert logged["val_dice"] == pytest.approx(0.875)
     assert "train_dice" not in logged
     # The next validation starts anew; without any foreground it is 0, never NaN.
-    module.validation_step({"image": row(0.0, 0.0), "label": row(0, 0)}, 0)
+    module.validation_step({"image": row(0.0, 0.0), "target": row(0, 0)}, 0)
     module.on_validation_epoch_end()
     assert logged["val_dice"] == 0.0
 
@@ -89,9 +89,9 @@ def test_training_cases_have_a_dice_of_their_own(three_classes, monkeypatch):
     module.network = Fixed()
     logged = record(module, monkeypatch)
     right, wrong = row(1.0, 2.0), row(1.0, 1.0)
-    module.validation_step({"image": right, "label": row(1, 2)}, 0, dataloader_idx=1)
+    module.validation_step({"image": right, "target": row(1, 2)}, 0, dataloader_idx=1)
     assert logged == {}  # the loss is of validation cases alone
-    module.validation_step({"image": wrong, "label": row(1, 2)}, 0, dataloader_idx=0)
+    module.validation_step({"image": wrong, "target": row(1, 2)}, 0, dataloader_idx=0)
     # Class 1 has 2·1/(2+1) = ⅔, class 2 nothing.
     loss = module.loss(Fixed()(wrong), row(1, 2))
     assert logged == {"val_loss": pytest.approx(float(loss))}
@@ -165,7 +165,7 @@ def test_l1_is_of_convolutions_alone(regular, monkeypatch, norm):
     torch.manual_seed(1)
     batch = {
         "image": torch.randn(2, 1, 6, 6, 6),
-        "label": torch.randint(0, 2, (2, 1, 6, 6, 6)),
+        "target": torch.randint(0, 2, (2, 1, 6, 6, 6)),
     }
     without, with_l1 = regular(norm=norm, l1=0.0), regular(norm=norm, l1=0.5)
     plain, of_loss, plain_logged = gradients(without, batch, monkeypatch)
@@ -190,7 +190,7 @@ def test_validation_loss_has_no_penalty(regular, monkeypatch):
     torch.manual_seed(1)
     batch = {
         "image": torch.randn(1, 1, 6, 6, 6),
-        "label": torch.randint(0, 2, (1, 1, 6, 6, 6)),
+        "target": torch.randint(0, 2, (1, 1, 6, 6, 6)),
     }
     losses = []
     for l1 in (0.0, 0.5):

@@ -45,7 +45,7 @@ def mean(output: torch.Tensor, _label: torch.Tensor) -> torch.Tensor:
 
 def patch_of(row: np.ndarray) -> dict[str, torch.Tensor]:
     image = torch.from_numpy(row.astype(np.float32)).reshape(1, 1, 1, -1)
-    return {"image": image, "label": torch.zeros(1, 1, 1, len(row), dtype=torch.int64)}
+    return {"image": image, "target": torch.zeros(1, 1, 1, len(row), dtype=torch.int64)}
 
 
 def patches(seed, gradient=GRADIENT, deviations=DEVIATIONS):
@@ -249,7 +249,7 @@ def test_network_is_left_as_it_was():
         rng = np.random.default_rng(0)
         while True:
             image = torch.from_numpy(rng.normal(size=(1, 4, 4, 4)).astype(np.float32))
-            yield {"image": image, "label": (image > 0).long()}
+            yield {"image": image, "target": (image > 0).long()}
 
     result = measure_noise_scale(network, SegmentationLoss(), noise(), micro_batch=2, steps=4)
     assert result.pairs == 2

@@ -71,7 +71,7 @@ def batch_of(foreground):
     label = torch.zeros(1, 1, 1, 1, 10, dtype=torch.int64)
     label[..., :foreground] = 1
     label[..., :1] *= 2  # any class but the background counts
-    return {"label": label}
+    return {"target": label}
 
 
 def make_step(telemetry, trainer, module, loss=1.0, gradients=(3.0, 4.0), foreground=0):

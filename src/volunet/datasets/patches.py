@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypedDict
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from volunet.datasets.augment import make_augmentation
 from volunet.datasets.cache import PreparedCase
 from volunet.plan import Plan, Size3
+from volunet.tasks.target import Cut, target_of
 
 FOREGROUND_SHARE: Final = 0.5
 """Share of training patches that are centred on a foreground voxel, of a class drawn evenly."""
@@ -26,11 +27,11 @@ MARGIN: Final = 1.3
 class Patch(TypedDict):
     """A patch, as the data sets below answer it.
 
-    ``image``: (C, D, H, W), float32. ``label``: (1, D, H, W), int64 class indices.
+    ``image``: (C, D, H, W), float32. ``target``: what the task says, see `volunet.tasks.target`.
     """
 
     image: Tensor
-    label: Tensor
+    target: Tensor
 
 
 class TrainingPatches(Dataset[Patch]):
@@ -48,6 +49,7 @@ class TrainingPatches(Dataset[Patch]):
         self._cases = list(cases)
         self._plan = plan
         self._seed = seed
+        self._target = target_of(plan)
         self._augmentation = make_augmentation(plan)
         # Shared memory: workers have copies of this object, and are told nothing else.
         self._augmented_share = torch.ones(()).share_memory_()  # type: ignore[no-untyped-call]
@@ -70,24 +72,26 @@ class TrainingPatches(Dataset[Patch]):
         turn, place = divmod(index, len(self._cases))
         order = np.random.default_rng((self._seed, turn, 1)).permutation(len(self._cases))
         case = self._cases[order[place]]
-        image, label = case.image(), case.target()
-        centre = self._choose_centre(rng, case, label.shape)
+        image, array = case.image(), case.target()
+        centre = self._choose_centre(rng, case, image.shape[1:])
         seed = int(rng.integers(2**31))
         stays = rng.random() >= float(self._augmented_share)
         if self._augmentation is None or stays:
-            return cut_patch(image, label, centre, self._plan.patch_size)
-        cut = cut_patch(image, label, centre, _with_margin(self._plan.patch_size))
-        answer = _run_seeded(self._augmentation, cut, seed)
-        return Patch(image=answer["image"].float(), label=answer["segmentation"].long())
+            return cut_patch(image, array, centre, self._plan.patch_size, self._target.cut)
+        large = _with_margin(self._plan.patch_size)
+        cut = cut_patch(image, array, centre, large, self._target.cut)
+        moved = self._target.transformed(cut["target"])
+        answer = _run_seeded(self._augmentation, seed, image=cut["image"], **moved)
+        return Patch(image=answer["image"].float(), target=self._target.moved(answer))
 
     def _choose_centre(
         self, rng: np.random.Generator, case: PreparedCase, size: Sequence[int]
     ) -> NDArray[np.int64]:
         low, high = _centres(size, self._plan.patch_size)
-        voxels = case.places()
-        if len(voxels) and rng.random() < FOREGROUND_SHARE:
-            of_class = voxels[voxels[:, 0] == rng.choice(np.unique(voxels[:, 0]))]
-            place = of_class[rng.integers(len(of_class)), 1:].astype(np.int64)
+        places = case.places()
+        if len(places) and rng.random() < FOREGROUND_SHARE:
+            of_kind = places[places[:, 0] == rng.choice(np.unique(places[:, 0]))]
+            place = of_kind[rng.integers(len(of_kind)), 1:].astype(np.int64)
             return np.asarray(np.clip(place, low, high), dtype=np.int64)
         return np.asarray(rng.integers(low, high + 1), dtype=np.int64)
 
@@ -107,6 +111,7 @@ class ValidationPatches(Dataset[Patch]):
     def __init__(self, cases: Sequence[PreparedCase], plan: Plan) -> None:
         self._cases = list(cases)
         self._plan = plan
+        self._target = target_of(plan)
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -114,16 +119,17 @@ class ValidationPatches(Dataset[Patch]):
     def __getitem__(self, index: int) -> Patch:
         """The patch of case number `index`."""
         case = self._cases[index]
-        label = case.target()
-        voxels = case.places()
-        centre = np.asarray(label.shape) // 2
-        if len(voxels):
-            classes = np.unique(voxels[:, 0])
-            places = voxels[voxels[:, 0] == classes[index % len(classes)], 1:]
+        image = case.image()
+        known = case.places()
+        centre = np.asarray(image.shape[1:]) // 2
+        if len(known):
+            kinds = np.unique(known[:, 0])
+            places = known[known[:, 0] == kinds[index % len(kinds)], 1:]
             off_middle = places - places.mean(axis=0)
             centre = places[np.argmin((off_middle**2).sum(axis=1))]
-        centre = np.clip(centre, *_centres(label.shape, self._plan.patch_size))
-        return cut_patch(case.image(), label, centre.astype(np.int64), self._plan.patch_size)
+        size = self._plan.patch_size
+        centre = np.clip(centre, *_centres(image.shape[1:], size)).astype(np.int64)
+        return cut_patch(image, case.target(), centre, size, self._target.cut)
 
 
 class ConsecutiveSampler(Sampler[int]):
@@ -156,30 +162,34 @@ class ConsecutiveSampler(Sampler[int]):
 
 
 def cut_patch(
-    image: NDArray[np.float32], label: NDArray[np.uint8], centre: NDArray[np.int64], size: Size3
+    image: NDArray[np.float32],
+    array: NDArray[Any],
+    centre: NDArray[np.int64],
+    size: Size3,
+    cut: Callable[[NDArray[Any], Cut], Tensor],
 ) -> Patch:
-    """Cut a patch out of a case; outside the case the image is its border, the label background.
+    """Cut a patch out of a case; outside the case the image is its border.
 
     Args:
         image: (C, D, H, W).
-        label: (D, H, W).
+        array: The case's target.
         centre: Voxel in the middle of the patch, (D, H, W).
         size: Size of the patch in voxels, (D, H, W).
+        cut: Cuts the target.
     """
     start = centre - np.asarray(size) // 2
     stop = start + size
     inside = tuple(
         slice(max(0, int(a)), min(d, int(b)))
-        for a, b, d in zip(start, stop, label.shape, strict=True)
+        for a, b, d in zip(start, stop, image.shape[1:], strict=True)
     )
     before = np.maximum(0, -start)
-    after = np.maximum(0, stop - label.shape)
+    after = np.maximum(0, stop - image.shape[1:])
     widths = list(zip(before.tolist(), after.tolist(), strict=True))
     x = np.pad(image[(slice(None), *inside)], [(0, 0), *widths], mode="edge")
-    y = np.pad(label[inside], widths)
     return Patch(
         image=torch.from_numpy(np.ascontiguousarray(x)),
-        label=torch.from_numpy(y[np.newaxis].astype(np.int64)),
+        target=cut(array, Cut(inside, widths)),
     )
 
 
@@ -195,14 +205,12 @@ def _with_margin(size: Size3) -> Size3:
     return depth, height, width
 
 
-def _run_seeded(augmentation: BasicTransform, patch: Patch, seed: int) -> dict[str, Any]:
+def _run_seeded(augmentation: BasicTransform, seed: int, **patch: Tensor) -> dict[str, Any]:
     """Augment with a seed of its own, and leave the global generators as they were."""
     state = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         np.random.seed(seed)
-        answer: dict[str, Any] = augmentation(
-            image=patch["image"], segmentation=patch["label"].to(torch.int16)
-        )
+        answer: dict[str, Any] = augmentation(**patch)
     np.random.set_state(state)
     return answer

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from volunet.plan import Plan
 from volunet.tasks import module_of
 from volunet.volumes import Volume
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class PreparedTarget(NamedTuple):
@@ -26,8 +30,20 @@ class PreparedTarget(NamedTuple):
     places: NDArray[np.int32]
 
 
+class Cut(NamedTuple):
+    """Where a patch lies in a case.
+
+    Attributes:
+        inside: The part of the patch that lies in the case, along D, H, W.
+        widths: Voxels of the patch before and behind the case, on each axis.
+    """
+
+    inside: tuple[slice, ...]
+    widths: list[tuple[int, int]]
+
+
 class Target(Protocol):
-    """Brings targets onto the model's grid, for one plan."""
+    """Targets of one plan: onto the model's grid, cut with a patch, moved with its image."""
 
     def prepare(self, label: Volume, where: str | Path) -> PreparedTarget:
         """A case's target as its cache keeps it.
@@ -39,6 +55,18 @@ class Target(Protocol):
         Raises:
             VolumeError: It is not what the plan says.
         """
+        ...
+
+    def cut(self, array: NDArray[Any], cut: Cut) -> Tensor:
+        """A patch of a target, as it is trained on."""
+        ...
+
+    def transformed(self, patch: Tensor) -> dict[str, Tensor]:
+        """What batchgeneratorsv2 moves with the image, under its name for such targets."""
+        ...
+
+    def moved(self, answer: Mapping[str, Tensor]) -> Tensor:
+        """The patch again, from what batchgeneratorsv2 answers."""
         ...
 
 

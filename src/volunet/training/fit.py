@@ -117,7 +117,7 @@ def fit(
     )
     validates = bool(validation) and objective_of(run.plan).can_validate(
         (case.places()[:, 0] for case in training),
-        (loaders.looked_at[index]["label"] for index in range(len(loaders.looked_at))),
+        (loaders.looked_at[index]["target"] for index in range(len(loaders.looked_at))),
     )
     budget = Budget(config, begun, before_s)
     averaged = AveragedWeights()

@@ -41,7 +41,7 @@ class FittedModule(pl.LightningModule):
     def training_step(self, batch: Patch, batch_idx: int) -> Tensor:
         """Loss of a batch of patches, the penalty of `Regularisation.l1` included."""
         image = batch["image"].contiguous(memory_format=torch.channels_last_3d)
-        loss: Tensor = self.loss(self.network(image), batch["label"])
+        loss: Tensor = self.loss(self.network(image), batch["target"])
         # The run's own rows of it are `volunet.training.telemetry`'s.
         self.log("train_loss", loss.detach(), logger=False)
         if self._regularisation.l1:
@@ -56,13 +56,13 @@ class FittedModule(pl.LightningModule):
         if dataloader_idx == 0:
             self.log(
                 "val_loss",
-                self.loss(output, batch["label"]),
+                self.loss(output, batch["target"]),
                 on_epoch=True,
                 batch_size=1,
                 add_dataloader_idx=False,
                 sync_dist=True,
             )
-        list(self._scores.values())[dataloader_idx].add(output, batch["label"])
+        list(self._scores.values())[dataloader_idx].add(output, batch["target"])
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean of each score."""

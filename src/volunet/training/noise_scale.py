@@ -218,7 +218,7 @@ def measure_noise_scale(
                 batch = default_collate(drawn[start : start + micro_batch])
                 image = batch["image"].to(device).contiguous(memory_format=torch.channels_last_3d)
                 with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                    value = loss(copied(image), batch["label"].to(device))
+                    value = loss(copied(image), batch["target"].to(device))
                 gradients = torch.autograd.grad(value, weights, materialize_grads=True)
                 norms.append(_norm_squared(gradients))
                 for weight, gradient in zip(weights, gradients, strict=True):

@@ -101,7 +101,7 @@ class Telemetry(pl.Callback):
         """Take the batch's figures in; write a row now and then."""
         # The loss as the validation takes it: what is minimised has the L1 penalty on top.
         self._losses.append(float(trainer.callback_metrics["train_loss"]))
-        self._foreground.append(float((batch["label"] > 0).float().mean()))
+        self._foreground.append(float((batch["target"] > 0).float().mean()))
         if self._budget.spent(trainer) - self._written >= 1 / ROWS:
             self._write(trainer)
 

@@ -57,7 +57,7 @@ def test_patches_hold_foreground_and_stay(blob_probe):
     first, second = (prepare_material(run, find_cases(run, run.training), 9.0) for _ in range(2))
     assert first.run.plan.batch_size == 4
     for mine, again in zip(first.batches, second.batches, strict=True):
-        assert (mine["label"].amax(dim=(1, 2, 3, 4)) == 1).all()
+        assert (mine["target"].amax(dim=(1, 2, 3, 4)) == 1).all()
         assert torch.equal(mine["image"], again["image"])
 
 
@@ -107,7 +107,7 @@ def test_what_no_answer_takes_away(blob_probe, loss, floor):
     optimizer = torch.optim.SGD(module.network.parameters(), lr=0.0)
     with torch.no_grad():
         whole = float(
-            module.loss(module.network(material.batches[1]["image"]), material.batches[1]["label"])
+            module.loss(module.network(material.batches[1]["image"]), material.batches[1]["target"])
         )
     above = make_step(material, module, optimizer, 5)
     assert above == pytest.approx(whole - material.floors[1], abs=1e-5)
@@ -117,7 +117,7 @@ def test_what_no_answer_takes_away(blob_probe, loss, floor):
 def test_batches_without_foreground_are_left_out(blob_probe):
     material = material_of(blob_probe())
     assert len(material.with_foreground().batches) == 4
-    material.batches[2]["label"].zero_()
+    material.batches[2]["target"].zero_()
     kept = material.with_foreground().batches
     assert [id(batch) for batch in kept] == [id(material.batches[index]) for index in (0, 1, 3)]
 

@@ -72,7 +72,7 @@ def measure_case_dice(
         for kind, scores in zip(patches, found, strict=True):
             if index < len(kind) and clock() < end:
                 patch = kind[index]
-                score = _dice(run, network, patch["image"], patch["label"])
+                score = _dice(run, network, patch["image"], patch["target"])
                 if not math.isnan(score):
                     scores.append(score)
     return CaseDice(*found)

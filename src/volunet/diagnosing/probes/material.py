@@ -74,14 +74,14 @@ class Material:
         """
         module = self.module()
         perfect = objective_of(self.run.plan).perfect_output
-        labels = [batch["label"].to(self.device) for batch in self.batches]
+        labels = [batch["target"].to(self.device) for batch in self.batches]
         with torch.inference_mode():
             return tuple(float(module.loss(perfect(label), label)) for label in labels)
 
     def with_foreground(self) -> Material:
         """The same without the batches that show background alone, which teach nothing."""
         return replace(
-            self, batches=[batch for batch in self.batches if bool((batch["label"] > 0).any())]
+            self, batches=[batch for batch in self.batches if bool((batch["target"] > 0).any())]
         )
 
 
@@ -100,7 +100,7 @@ def make_step(material: Material, module: FittedModule, optimizer: Optimizer, tu
     index = turn % len(material.batches)
     batch = material.batches[index]
     image = batch["image"].to(material.device).contiguous(memory_format=torch.channels_last_3d)
-    loss: Tensor = module.loss(module.network(image), batch["label"].to(material.device))
+    loss: Tensor = module.loss(module.network(image), batch["target"].to(material.device))
     optimizer.zero_grad()
     torch.autograd.backward(loss)
     clip_grad_norm_(module.network.parameters(), GRADIENT_NORM)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from volunet.plan import Plan
 from volunet.tasks.segmentation.label_values import to_class_indices
 from volunet.tasks.segmentation.plan import segmentation_of
-from volunet.tasks.target import PreparedTarget
+from volunet.tasks.target import Cut, PreparedTarget
 from volunet.volumes import Volume, conform_labels
 
 VOXELS_A_CLASS: Final = 2000
@@ -43,6 +46,29 @@ class SegmentationTarget:
         on_grid = conform_labels(classes, plan.orientation, plan.spacing_mm)
         indices = on_grid.array[0].astype(np.uint8)
         return PreparedTarget(indices, sample_voxels(indices, len(self._values)))
+
+    def cut(self, array: NDArray[Any], cut: Cut) -> Tensor:
+        """See `cut_labels`."""
+        return cut_labels(array, cut)
+
+    def transformed(self, patch: Tensor) -> dict[str, Tensor]:
+        """A segmentation, of whose interpolated class shares the largest wins."""
+        return {"segmentation": patch.to(torch.int16)}
+
+    def moved(self, answer: Mapping[str, Tensor]) -> Tensor:
+        """int64 again, as losses take it."""
+        return answer["segmentation"].long()
+
+
+def cut_labels(array: NDArray[Any], cut: Cut) -> Tensor:
+    """A patch of class indices, (1, D, H, W), int64; outside the case is background.
+
+    Args:
+        array: Class indices of the case, (D, H, W).
+        cut: Where the patch lies.
+    """
+    padded = np.pad(array[cut.inside], cut.widths)
+    return torch.from_numpy(padded[np.newaxis].astype(np.int64))
 
 
 def sample_voxels(label: NDArray[np.uint8], num_classes: int) -> NDArray[np.int32]:
