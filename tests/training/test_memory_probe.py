@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from volunet.tasks.segmentation.losses import SegmentationLoss
 from volunet.training import memory_probe
 from volunet.training.memory_probe import (
     OUT_OF_MEMORY,
@@ -74,13 +75,13 @@ def test_other_errors_are_raised(ask, tiny_plan):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_steps(monkeypatch, tiny_plan, precision):
     seen = []
-    original = memory_probe.SegmentationLoss.forward
+    original = SegmentationLoss.forward
 
     def note(self, logits, label):
         seen.append((logits.dtype, tuple(logits.shape), tuple(label.shape)))
         return original(self, logits, label)
 
-    monkeypatch.setattr(memory_probe.SegmentationLoss, "forward", note)
+    monkeypatch.setattr(SegmentationLoss, "forward", note)
     plan = tiny_plan(channels=2, patch_size=(4, 6, 8), features=(4, 8))
     taken, resets = [], []
 
