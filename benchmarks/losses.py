@@ -123,7 +123,7 @@ def measure_run(settings: Row, data: Path, folder: Path) -> Row:
         "measured_minutes": trained.elapsed_s / 60,
         "steps": trained.steps,
         "last_dice": dice[-1][1],
-        "best_dice": trained.best_dice,
+        "best_score": trained.best_score,
         "val_dice": dice,
         "gradient_norm": read_curve(metrics, "gradient_norm"),
     }
@@ -161,7 +161,7 @@ def run_cells(row: Row) -> list[str]:
         f"{row['measured_minutes']:.2f}",
         str(row["steps"]),
         f"**{row['last_dice']:.3f}**",
-        f"{row['best_dice']:.3f}",
+        f"{row['best_score']:.3f}",
         ", ".join(f"{median:.2g}" for median in medians),
     ]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -189,6 +190,50 @@ class Fingerprint(Frozen):
     class_fractions: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class ValidationScore:
+    """How the validation of a task judges a network.
+
+    Attributes:
+        name: Its name in columns.
+        title: Its name in sentences and pictures.
+        higher_is_better: Its direction.
+        limits: Its smallest and largest value, None where there is none.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool = True
+    limits: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def validation(self) -> str:
+        """The column of validation cases."""
+        return f"val_{self.name}"
+
+    @property
+    def training(self) -> str:
+        """The column of the training cases beside them."""
+        return f"train_{self.name}"
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        """Whether a value is better than the best so far, of which there may be none.
+
+        The worst value that there can be says nothing yet: of two such the later is the better.
+
+        Example:
+            >>> dice = ValidationScore("dice", "Dice", limits=(0.0, 1.0))
+            >>> dice.is_better(0.2, None), dice.is_better(0.2, 0.2), dice.is_better(0.0, 0.0)
+            (True, False, True)
+        """
+        if best is None:
+            return True
+        worst = self.limits[0 if self.higher_is_better else 1]
+        if value == worst == best:
+            return True
+        return value > best if self.higher_is_better else value < best
+
+
 class Task(Frozen):
     """What a model answers; each task has a model of its own, ``MODEL`` in its module ``plan``.
 
@@ -201,6 +246,11 @@ class Task(Frozen):
     @property
     def out_channels(self) -> int:
         """Channels of the network's output."""
+        raise NotImplementedError
+
+    @property
+    def score(self) -> ValidationScore:
+        """How validation judges a network."""
         raise NotImplementedError
 
     @property

@@ -38,7 +38,7 @@ def test_few_cases_make_fewer_folds(write_blobs, tmp_path, caplog, cases, fold, 
     assert not set(run["training"]) & set(run["validation"])
     said = "one case, which trains" if cases == 1 else f"{cases} cases, so fold 1 of {cases}"
     assert said in caplog.text
-    assert math.isnan(result.best_dice) is (cases == 1)
+    assert math.isnan(result.best_score) is (cases == 1)
 
 
 def test_four_cases(blob_run):
@@ -80,7 +80,7 @@ def test_what_is_given_stands_in_the_plan(blobs, tmp_path):
     measures = {"l1": 1e-6, "l2": 0.125, "augmentation": "light", "patience": 9}
     assert plan.regularisation.model_dump() == measures
     assert (result.run, result.steps, result.interrupted) == (tmp_path / "run", 1, False)
-    assert 0 <= result.best_dice <= 1
+    assert 0 <= result.best_score <= 1
     config = description(result.run)["config"]
     assert config == {
         "minutes": None, "epochs": 1, "fold": "2/2", "optimizer": "sgd", "learning_rate": 0.125,
@@ -135,7 +135,7 @@ def test_bagging(blobs, tmp_path):
     assert result.plan.members == 2
     # Two cases train each: a step.
     assert result.steps == 2
-    assert 0 <= result.best_dice <= 1
+    assert 0 <= result.best_score <= 1
     members = [tmp_path / "run" / name for name in ("fold_1", "fold_2")]
     validated = [description(member)["validation"] for member in members]
     assert sorted(validated[0] + validated[1]) == ["blob_0", "blob_1", "blob_2", "blob_3"]
@@ -185,7 +185,7 @@ def test_resume_takes_another_budget(blobs, blob_run, tmp_path):
     assert result.steps == 8
     again = volunet.train(blobs, run, epochs=4, resume=True)
     assert again.steps == 8
-    assert again.best_dice == result.best_dice
+    assert again.best_score == result.best_score
 
 
 def test_resume_with_another_data_set(write_blobs, blob_run, tmp_path):

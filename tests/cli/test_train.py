@@ -23,7 +23,7 @@ def trained(monkeypatch):
     """Instead of training: what was asked for is kept, and answered what the test says."""
     asked = []
     result = SimpleNamespace(
-        steps=123, elapsed_s=594.0, best_dice=0.8765, waiting_share=0.034, interrupted=False
+        steps=123, elapsed_s=594.0, best_score=0.8765, waiting_share=0.034, interrupted=False
     )
 
     def train(dataset, output, **keys):
@@ -131,7 +131,7 @@ def test_a_fit_that_was_interrupted(volunet, trained):
 
 
 def test_a_fit_that_nothing_validated(volunet, trained):
-    trained.result.best_dice = math.nan
+    trained.result.best_score = math.nan
     out = volunet("train", "data", "-o", "run", "--minutes", "10").out
     assert "123 steps in 9.9 minutes; steps waited" in " ".join(out.split())
 

@@ -171,14 +171,14 @@ def test_what_all_of_them_came_to(start, members, clock):
     _, result = start(3, epochs=1)
     assert (result.steps, result.interrupted) == (151, False)
     # Of members without validation nothing is known.
-    assert result.best_dice == pytest.approx(0.6)
+    assert result.best_score == pytest.approx(0.6)
     assert result.waiting_share == pytest.approx(0.5 / 3)
     assert result.elapsed_s == pytest.approx(38.0)
 
 
 def test_without_any_validation(start, members, clock):
     members(result_of(dice=math.nan), result_of(dice=math.nan))
-    assert math.isnan(start(2, epochs=1)[1].best_dice)
+    assert math.isnan(start(2, epochs=1)[1].best_score)
 
 
 def test_ctrl_c_ends_all_of_them(start, members, clock):

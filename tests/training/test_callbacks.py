@@ -9,6 +9,7 @@ import pytest
 import torch
 from pytorch_lightning.loggers import CSVLogger
 
+from volunet.tasks.segmentation.plan import DICE
 from volunet.training.budget import Budget
 from volunet.training.callbacks import (
     NEVER,
@@ -66,10 +67,10 @@ def test_validations_come_in_time():
 
 @pytest.mark.parametrize(("waited", "wait_count"), [(0, 0), (2, 2), (3, 0), (5, 0)])
 def test_patience_begins_anew_where_it_had_ended_a_fit(caplog, waited, wait_count):
-    before = EndWithPatience(3)
+    before = EndWithPatience(3, DICE)
     before.wait_count = waited
     before.best_score = torch.tensor(0.75)
-    again = EndWithPatience(3)
+    again = EndWithPatience(3, DICE)
     again.load_state_dict(before.state_dict())
     assert (again.wait_count, float(again.best_score)) == (wait_count, 0.75)
     said = ["The fit had ended as its patience was over; it has all of it again."]
@@ -96,7 +97,7 @@ def test_progress_is_told_and_drawn(tmp_path):
         loggers=[logger],
     )
     budget = Budget(TrainingConfig(epochs=1))
-    show = ShowProgress(tmp_path, budget, lambda done, figures: told.append((done, figures)))
+    show = ShowProgress(tmp_path, budget, DICE, lambda done, figures: told.append((done, figures)))
     show.on_train_batch_end(trainer, None, None, None, 2)
     assert told == [(0.75, {"val_dice": 0.5})]
     assert list(tmp_path.iterdir()) == []
@@ -114,7 +115,7 @@ def test_progress_is_told_and_drawn(tmp_path):
 
 def test_progress_without_anyone_to_tell(tmp_path):
     trainer = SimpleNamespace(loggers=[], callback_metrics={})
-    show = ShowProgress(tmp_path, Budget(TrainingConfig(epochs=1)), None)
+    show = ShowProgress(tmp_path, Budget(TrainingConfig(epochs=1)), DICE, None)
     show.on_validation_end(trainer, None)
     show.on_fit_end(trainer, None)
     assert list(tmp_path.iterdir()) == []
@@ -125,6 +126,6 @@ def test_only_the_first_process_draws(tmp_path, monkeypatch):
     logger.log_metrics({"train_loss": 1.5}, step=2)
     trainer = SimpleNamespace(loggers=[logger], callback_metrics={})
     monkeypatch.setenv("RANK", "1")
-    show = ShowProgress(tmp_path, Budget(TrainingConfig(epochs=1)), None)
+    show = ShowProgress(tmp_path, Budget(TrainingConfig(epochs=1)), DICE, None)
     show.on_fit_end(trainer, None)
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from volunet.errors import ConfigError, OutputError, TrainingError
 from volunet.nets import network_of
+from volunet.tasks.segmentation.plan import DICE
 from volunet.training.averaging import AveragedWeights
 from volunet.training.checkpoints import (
     INTERVAL,
@@ -21,7 +22,7 @@ from volunet.training.checkpoints import (
     last_checkpoint,
     read_checkpoint,
 )
-from volunet.training.run_folder import read_best_dice, write_weights
+from volunet.training.run_folder import read_best_score, write_weights
 
 
 class Trap:
@@ -164,8 +165,8 @@ def assert_kept(folder, network):
 
 
 def test_best_weights_are_kept(tmp_path, module, average, averaged):
-    best = BestWeights(tmp_path, averaged)
-    assert best.best_dice == -1.0
+    best = BestWeights(tmp_path, averaged, DICE)
+    assert best.best_score is None
     file = tmp_path / "weights.safetensors"
     contents = []
     for step, dice in enumerate([0.0, 0.3, 0.2, 0.3, 0.5]):
@@ -177,28 +178,28 @@ def test_best_weights_are_kept(tmp_path, module, average, averaged):
     assert contents[0] != contents[1]
     assert contents[1] == contents[2] == contents[3]
     assert contents[3] != contents[4]
-    assert read_best_dice(tmp_path) == 0.5
+    assert read_best_score(tmp_path) == 0.5
     assert_kept(tmp_path, average)
     # A fit that goes on does not replace them by worse ones.
-    again = BestWeights(tmp_path, averaged)
-    assert again.best_dice == 0.5
+    again = BestWeights(tmp_path, averaged, DICE)
+    assert again.best_score == 0.5
     validated(again, module, 0.4)
     assert file.read_bytes() == contents[4]
 
 
 def test_of_weights_without_any_overlap_the_later_are_kept(tmp_path, module, average, averaged):
-    best = BestWeights(tmp_path, averaged)
+    best = BestWeights(tmp_path, averaged, DICE)
     for step in range(2):
         with torch.no_grad():
             next(average.parameters()).add_(1.0)
         validated(best, module, 0.0, step)
     assert_kept(tmp_path, average)
-    assert read_best_dice(tmp_path) == 0.0
+    assert read_best_score(tmp_path) == 0.0
 
 
 @pytest.mark.parametrize(("dice", "written"), [(None, True), (0.2, False)], ids=["never", "once"])
 def test_end_of_the_fit(tmp_path, module, average, averaged, dice, written):
-    best = BestWeights(tmp_path, averaged)
+    best = BestWeights(tmp_path, averaged, DICE)
     file = tmp_path / "weights.safetensors"
     if dice is not None:
         validated(best, module, dice)
@@ -210,13 +211,13 @@ def test_end_of_the_fit(tmp_path, module, average, averaged, dice, written):
     best.on_train_end(trainer, module)
     assert saved == [tmp_path / "last.ckpt"]
     assert file.exists() is written
-    assert read_best_dice(tmp_path) == -1.0
+    assert read_best_score(tmp_path) is None
     if written:
         assert_kept(tmp_path, average)
 
 
 def test_state_of_a_fit_that_is_stopped_is_saved_at_its_last_batch(tmp_path, module, averaged):
-    best = BestWeights(tmp_path, averaged)
+    best = BestWeights(tmp_path, averaged, DICE)
     saved = []
     trainer = SimpleNamespace(
         save_checkpoint=lambda path: saved.append((path.name, trainer.global_step)),
@@ -245,21 +246,21 @@ def test_weights_of_a_fit_that_stopped_itself(
 ):
     if dice is not None:
         write_weights(tmp_path, module.network, dice)
-    best = BestWeights(tmp_path, averaged)
+    best = BestWeights(tmp_path, averaged, DICE)
     best.on_exception(SimpleNamespace(), module, error)
     if written:
         assert_kept(tmp_path, average)
-        assert read_best_dice(tmp_path) == -1.0
+        assert read_best_score(tmp_path) is None
     elif dice is not None:
         assert_kept(tmp_path, module.network)
-        assert read_best_dice(tmp_path) == dice
+        assert read_best_score(tmp_path) == dice
     else:
         assert list(tmp_path.iterdir()) == []
 
 
 def test_only_the_first_process_writes_weights(tmp_path, module, averaged, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    best = BestWeights(tmp_path, averaged)
+    best = BestWeights(tmp_path, averaged, DICE)
     validated(best, module, 0.5)
-    assert best.best_dice == 0.5
+    assert best.best_score == 0.5
     assert list(tmp_path.iterdir()) == []

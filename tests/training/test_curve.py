@@ -7,6 +7,7 @@ import struct
 import numpy as np
 from matplotlib.image import imread
 
+from volunet.tasks.segmentation.plan import DICE
 from volunet.training.curve import draw_curve, read_metrics
 
 METRICS = """elapsed_s,epoch,learning_rate,step,train_dice,train_loss,val_dice,val_loss
@@ -32,14 +33,14 @@ def test_figures_by_step(tmp_path):
 
 def test_no_figures(tmp_path):
     assert read_metrics(tmp_path / "metrics.csv") == {}
-    draw_curve(tmp_path / "metrics.csv", tmp_path)
+    draw_curve(tmp_path / "metrics.csv", tmp_path, DICE)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_picture(tmp_path):
     file = tmp_path / "metrics.csv"
     file.write_text(METRICS)
-    draw_curve(file, tmp_path)
+    draw_curve(file, tmp_path, DICE)
     content = (tmp_path / "curve.png").read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     # 8 × 4.5 inches of 120 dots.
@@ -50,6 +51,6 @@ def test_picture(tmp_path):
     drawn = imread(tmp_path / "curve.png")[..., :3]
     assert (np.abs(drawn - colour).max(axis=2) < 0.02).sum() > 100
     file.write_text("elapsed_s,step,train_loss\n2.5,1,1.75\n5.5,3,1.0\n")
-    draw_curve(file, tmp_path)
+    draw_curve(file, tmp_path, DICE)
     drawn = imread(tmp_path / "curve.png")[..., :3]
     assert (np.abs(drawn - colour).max(axis=2) < 0.02).sum() == 0

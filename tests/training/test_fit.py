@@ -25,7 +25,7 @@ from volunet.training.checkpoints import read_checkpoint
 from volunet.training.config import TrainingConfig
 from volunet.training.fit import fit
 from volunet.training.module import FittedModule
-from volunet.training.run_folder import Run, read_best_dice, read_network, write_run
+from volunet.training.run_folder import Run, read_best_score, read_network, write_run
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +171,8 @@ def test_two_epochs(start, drawn):
     assert all(0 < share < 0.5 for share in column(run, "foreground_share"))
     assert 0 < result.waiting_share < 1
     dice = column(run, "val_dice")
-    assert result.best_dice == max(dice) == read_best_dice(run.folder)
-    assert 0 <= result.best_dice <= 1
+    assert result.best_score == max(dice) == read_best_score(run.folder)
+    assert 0 <= result.best_score <= 1
     assert {int(row["step"]) for row in table(run.folder / "layers.csv")} == {1, 2, 3, 4}
     # Told after each batch and each validation, of a share of the budget that only grows.
     assert [done for done, _ in told] == [0.25, 0.5, 0.5, 0.75, 1.0, 1.0]
@@ -224,7 +224,7 @@ def test_it_learns(start):
     # than their background are easy.
     assert losses[0] > 1.2
     assert np.mean(losses[-5:]) < 0.6 * losses[0]
-    assert result.best_dice > 0.7
+    assert result.best_score > 0.7
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -259,7 +259,7 @@ def test_interrupted_and_resumed_is_as_if_it_never_was(start, indices, after, st
     whole, expected = start("whole", epochs=3)
     run, first = start("parts", epochs=3, report=interrupt_after(after))
     assert (first.steps, first.interrupted) == (steps, True)
-    assert math.isfinite(first.best_dice)
+    assert math.isfinite(first.best_score)
     assert read_network(run).training is False
     assert read_checkpoint(run.folder / "last.ckpt")["global_step"] == steps
     indices.clear()
@@ -278,7 +278,7 @@ def test_resume_of_a_finished_fit(start, indices):
     _, second = start("run", epochs=1, resume=True)
     assert indices == []
     assert second.steps == first.steps == 2
-    assert second.best_dice == first.best_dice
+    assert second.best_score == first.best_score
 
 
 def test_resume_without_a_checkpoint_begins_anew(start, indices, tmp_path):
@@ -320,8 +320,8 @@ def test_every_case_trains(start, caplog):
     run, result = start(epochs=2, fold="none", validation=0, patience=1)
     # Four cases are two steps an epoch.
     assert result.steps == 4
-    assert math.isnan(result.best_dice)
-    assert read_best_dice(run.folder) == -1.0
+    assert math.isnan(result.best_score)
+    assert read_best_score(run.folder) is None
     assert not {"val_dice", "val_loss", "train_dice", "epoch"} & set(metrics(run)[0])
     assert "Nothing validates, so that patience 1 has no effect." in caplog.text
     # Nothing says which weights are best: they are the average of the last.
@@ -336,7 +336,7 @@ def test_minutes(start):
     assert (np.diff(told) >= 0).all()
     # Validated at the end, though the shortest time between validations is longer than this.
     assert len(column(run, "val_dice")) == 1
-    assert result.best_dice == column(run, "val_dice")[0]
+    assert result.best_score == column(run, "val_dice")[0]
 
 
 def test_validations_in_a_budget_of_minutes(start, monkeypatch):

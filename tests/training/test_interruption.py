@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from volunet.training.checkpoints import read_checkpoint
-from volunet.training.run_folder import read_best_dice, read_network, read_run
+from volunet.training.run_folder import read_best_score, read_network, read_run
 
 FLAGS = (
     "--features", "4,8", "--patch-size", "12", "--batch-size", "2", "--precision", "float32",
@@ -69,7 +69,7 @@ def test_ctrl_c_leaves_a_usable_run(processes, blobs):
     steps = read_checkpoint(run / "last.ckpt")["global_step"]
     assert f"interrupted after {steps} steps" in out
     assert steps > 0
-    assert 0 <= read_best_dice(run) <= 1
+    assert 0 <= read_best_score(run) <= 1
     assert sum(p.numel() for p in read_network(read_run(run)).parameters()) > 1000
     scan = blobs / "imagesTr" / "blob_0.nii.gz"
     predict = volunet("predict", run, scan, "-o", folder / "predictions", "--engine", "torch")

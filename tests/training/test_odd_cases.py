@@ -44,7 +44,7 @@ def test_one_case(write_blobs, tmp_path, caplog, fold):
     dataset = write_blobs(tmp_path / "blobs", cases=1)
     result = volunet.train(dataset, tmp_path / "run", epochs=3, fold=fold, **TINY)
     assert result.steps == 3
-    assert math.isnan(result.best_dice)
+    assert math.isnan(result.best_score)
     assert (tmp_path / "run" / "weights.safetensors").is_file()
     assert ("one case, which trains; nothing validates" in caplog.text) is (fold is None)
 
@@ -106,7 +106,7 @@ def test_volumes_smaller_than_the_patch(tmp_path, sizes, keys):
     result = volunet.train(dataset, tmp_path / "run", epochs=2, workers=0, **keys)
     # Two of three train: a step an epoch.
     assert result.steps == 2
-    assert 0 <= result.best_dice <= 1
+    assert 0 <= result.best_score <= 1
     losses = [loss for _, loss in read_metrics(tmp_path / "run/metrics.csv")["train_loss"]]
     assert losses
     assert np.isfinite(losses).all()
@@ -146,7 +146,7 @@ def test_a_class_that_is_nowhere(tmp_path, caplog, loss):
     with caplog.at_level(logging.WARNING):
         result = volunet.train(dataset, tmp_path / "run", epochs=2, loss=loss, **TINY)
     assert result.steps == 2
-    assert 0 <= result.best_dice <= 1
+    assert 0 <= result.best_score <= 1
     kept = load_file(tmp_path / "run/weights.safetensors").values()
     last = read_checkpoint(tmp_path / "run/last.ckpt")["state_dict"].values()
     assert all(torch.isfinite(tensor).all() for tensor in [*kept, *last])
@@ -181,7 +181,7 @@ def test_a_class_that_a_fold_does_not_show(tmp_path, caplog, trained, validated,
     with caplog.at_level(logging.WARNING):
         result = volunet.train(dataset, tmp_path / "run", epochs=2, fold="1/2", **TINY)
     assert result.steps == 4
-    assert 0 <= result.best_dice <= 1
+    assert 0 <= result.best_score <= 1
     assert all(text in caplog.text for text in said)
     assert not any(text in caplog.text for text in unsaid)
 
@@ -197,7 +197,7 @@ def test_validation_cases_of_background_alone(tmp_path, caplog):
     assert "The validation cases show background alone: nothing validates" in caplog.text
     # A Dice of 0 would have ended it early, and kept the first weights.
     assert result.steps == 6
-    assert math.isnan(result.best_dice)
+    assert math.isnan(result.best_score)
     averaged = read_checkpoint(run / "last.ckpt")["state_dict"]
     for name, tensor in load_file(run / "weights.safetensors").items():
         np.testing.assert_array_equal(tensor.numpy(), averaged[f"network.{name}"].numpy())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from volunet.training.run_folder import (
     RUN_VERSION,
     Run,
     member_folder,
-    read_best_dice,
+    read_best_score,
     read_network,
     read_run,
     write_run,
@@ -99,7 +98,7 @@ def test_weights_round_trip(run):
     network = network_of(run.plan)
     network = network.to(memory_format=torch.channels_last_3d)
     write_weights(run.folder, network, 0.625)
-    assert read_best_dice(run.folder) == 0.625
+    assert read_best_score(run.folder) == 0.625
     found = read_network(run)
     assert found.training is False
     state = found.state_dict()
@@ -109,11 +108,11 @@ def test_weights_round_trip(run):
 
 
 def test_dice_of_the_weights(run):
-    assert read_best_dice(run.folder) == -1.0
-    write_weights(run.folder, network_of(run.plan), math.nan)
-    assert read_best_dice(run.folder) == -1.0
+    assert read_best_score(run.folder) is None
+    write_weights(run.folder, network_of(run.plan), None)
+    assert read_best_score(run.folder) is None
     write_weights(run.folder, network_of(run.plan), 0.0)
-    assert read_best_dice(run.folder) == 0.0
+    assert read_best_score(run.folder) == 0.0
 
 
 def test_no_weights_yet(run):
@@ -139,7 +138,7 @@ def test_damaged_weights(run, share):
     with pytest.raises(ConfigError, match=message):
         read_network(run)
     with pytest.raises(ConfigError, match=message):
-        read_best_dice(run.folder)
+        read_best_score(run.folder)
 
 
 def test_weights_of_another_network(run, blob_plan):

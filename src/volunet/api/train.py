@@ -29,8 +29,8 @@ class TrainingResult:
         run: The run folder.
         plan: The plan.
         steps: Optimizer steps, of all networks.
-        best_dice: Best validation Dice, the mean over the foreground classes and over the networks;
-            NaN without validation.
+        best_score: Best validation score, such as the mean Dice of the foreground classes; of
+            several networks the mean. NaN without validation.
         elapsed_s: Seconds in all: reading, preparing, fitting and validating.
         waiting_share: Share of the fit's time that steps waited for patches.
         interrupted: Whether Ctrl-C ended it before its budget.
@@ -39,7 +39,7 @@ class TrainingResult:
     run: Path
     plan: Plan
     steps: int
-    best_dice: float
+    best_score: float
     elapsed_s: float
     waiting_share: float
     interrupted: bool
@@ -202,7 +202,7 @@ def train(
         run=output,
         plan=run.plan,
         steps=result.steps,
-        best_dice=result.best_dice,
+        best_score=result.best_score,
         elapsed_s=result.elapsed_s,
         waiting_share=result.waiting_share,
         interrupted=result.interrupted,

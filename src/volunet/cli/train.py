@@ -118,10 +118,11 @@ def train(
         )
     if not is_first:
         return
-    dice = "" if math.isnan(result.best_dice) else f", validation Dice {result.best_dice:.3f}"
+    title, best = result.plan.task.score.title, result.best_score
+    score = "" if math.isnan(best) else f", validation {title} {best:.3f}"
     ended = "interrupted after" if result.interrupted else "done,"
     typer.echo(
-        f"{output}: {ended} {result.steps} steps in {result.elapsed_s / 60:.1f} minutes{dice}; "
+        f"{output}: {ended} {result.steps} steps in {result.elapsed_s / 60:.1f} minutes{score}; "
         f"steps waited for patches {result.waiting_share:.0%} of the time."
     )
     if result.interrupted:

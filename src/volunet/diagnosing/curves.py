@@ -116,11 +116,12 @@ def stopped_too_early(record: Record) -> Answer:
     gain = _gain(record)
     # Without validation the loss alone says it, which falls by itself as the steps become smaller.
     learns = fallen >= 3 * FLAT if gain is None else gain >= STILL_DICE / 2
-    gained = (
-        ""
-        if gain is None
-        else (f"the validation Dice changed by {gain:+.3f} over the last third of the steps, and ")
-    )
+    gained = ""
+    if gain is not None:
+        gained = (
+            f"the validation {record.score.title} changed by {gain:+.3f} over the last third of "
+            "the steps, and "
+        )
     spent = spent_share(record)
     if spent < WHOLE:
         return _cut_short(record, spent, fallen, gained) if learns or fallen >= FLAT else None
@@ -168,7 +169,8 @@ def _cut_short(record: Record, spent: float, fallen: float, gained: str) -> Find
     patience = record.run.plan.regularisation.patience
     if patience and _without_gain(record) >= patience:
         times = "validation" if patience == 1 else "validations"
-        cause = f"{patience} {times} without a better Dice ended it, which is too few."
+        title = record.score.title
+        cause = f"{patience} {times} without a better {title} ended it, which is too few."
         change = train_again(record.started, patience=max(10, 3 * patience))
     else:
         cause = "It was interrupted."
@@ -185,18 +187,22 @@ def _cut_short(record: Record, spent: float, fallen: float, gained: str) -> Find
 
 
 def _gain(record: Record) -> float | None:
-    """What the validation Dice gained over the last third of the steps; None without validation."""
-    dice = record.finite("val_dice")
-    if len(dice) < 2:
+    """What the validation score gained over the last third of the steps.
+
+    None without validation, and of scores that have no limits: by them no gain is small or large.
+    """
+    scores = record.finite(record.score.validation)
+    if len(scores) < 2 or None in record.score.limits:
         return None
-    before = [value for step, value in dice if step <= 2 / 3 * dice[-1][0]] or [dice[0][1]]
-    return dice[-1][1] - before[-1]
+    before = [value for step, value in scores if step <= 2 / 3 * scores[-1][0]] or [scores[0][1]]
+    return scores[-1][1] - before[-1]
 
 
 def _without_gain(record: Record) -> int:
-    """Validations since that with the best Dice."""
-    dice = record.values("val_dice")
-    return len(dice) - 1 - dice.index(max(dice)) if dice else 0
+    """Validations since that with the best score."""
+    scores = record.values(record.score.validation)
+    best = max if record.score.higher_is_better else min
+    return len(scores) - 1 - scores.index(best(scores)) if scores else 0
 
 
 def _not_finite(record: Record, name: str, step: int) -> Finding:

@@ -103,7 +103,7 @@ def no_validation(record: Record) -> Answer:
             train_again(record.started, fold="1/5"),
             "low",
         )
-    if record.finite("val_dice") or not record.metrics:
+    if record.finite(record.score.validation) or not record.metrics:
         return None
     prepared = find_cases(run, run.validation)
     try:
@@ -115,7 +115,7 @@ def no_validation(record: Record) -> Answer:
     return Finding(
         "no-validation",
         "the validation cases",
-        f"there are {len(run.validation)}, and no row has a Dice of them; {known}.",
+        f"there are {len(run.validation)}, and no row has a {record.score.title} of them; {known}.",
         _UNSEEN,
         examine(run.dataset),
         "low",

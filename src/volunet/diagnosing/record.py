@@ -10,6 +10,7 @@ from pathlib import Path
 
 from volunet.diagnosing.probes.probed import Probed
 from volunet.errors import ConfigError
+from volunet.plan import ValidationScore
 from volunet.training.curve import read_metrics
 from volunet.training.run_folder import LAYERS_FILE, METRICS_FILE, Run
 
@@ -60,6 +61,11 @@ class Record:
     def started(self) -> Run:
         """The run that the user started, which commands are about."""
         return self.whole or self.run
+
+    @property
+    def score(self) -> ValidationScore:
+        """How the run's validation judges a network."""
+        return self.run.plan.task.score
 
     @property
     def steps(self) -> int:

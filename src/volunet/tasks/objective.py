@@ -28,11 +28,6 @@ class Score(Protocol):
 class Objective(Protocol):
     """What a network is fitted to, for one plan. Targets are those of the plan's task."""
 
-    @property
-    def score(self) -> str:
-        """Name of the score, the higher the better; columns are ``val_NAME`` and ``train_NAME``."""
-        ...
-
     def make_loss(self, name: str) -> nn.Module:
         """The loss of outputs, (N, K, D, H, W) or several of them, and a target: a scalar.
 
@@ -42,7 +37,7 @@ class Objective(Protocol):
         ...
 
     def make_score(self) -> Score:
-        """A score of nothing yet."""
+        """What `volunet.plan.Task.score` says, of nothing yet."""
         ...
 
     def can_validate(self, taught: Iterable[ArrayLike], shown: Iterable[ArrayLike]) -> bool:

@@ -50,7 +50,7 @@ def fit_run(
         report: Told how it goes.
 
     Returns:
-        Of several members: all steps, the mean of the Dice and of the waiting.
+        Of several members: all steps, the mean of the scores and of the waiting.
     """
     if run.plan.members == 1:
         return fit(
@@ -105,10 +105,10 @@ def fit_run(
         spent_s += results[-1].elapsed_s
         if results[-1].interrupted:
             break
-    dice = [result.best_dice for result in results if not math.isnan(result.best_dice)]
+    scores = [result.best_score for result in results if not math.isnan(result.best_score)]
     return FitResult(
         steps=sum(result.steps for result in results),
-        best_dice=sum(dice) / len(dice) if dice else math.nan,
+        best_score=sum(scores) / len(scores) if scores else math.nan,
         elapsed_s=spent_s,
         waiting_share=sum(result.waiting_share for result in results) / len(results),
         interrupted=results[-1].interrupted,

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger
 
 from volunet.datasets.patches import TrainingPatches
+from volunet.plan import ValidationScore
 from volunet.training.budget import Budget, augmented_share
 from volunet.training.curve import draw_curve
 from volunet.training.processes import agree_any, agree_first, process_rank
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 Report = Callable[[float, dict[str, float]], None]
 """Told the share of the budget that is spent and the newest figures."""
 
-SHOWN: Final[tuple[str, ...]] = ("train_loss", "val_loss", "val_dice", "train_dice")
+SHOWN: Final[tuple[str, ...]] = ("train_loss", "val_loss")
 """Figures that are shown as a fit goes; all others are in ``metrics.csv``."""
 
 NEVER: Final = sys.maxsize
@@ -112,16 +113,18 @@ class ValidateInTime(pl.Callback):
 
 
 class EndWithPatience(EarlyStopping):
-    """Ends a fit after validations without a better Dice.
+    """Ends a fit after validations without a better score.
 
     A fit that it had ended, and that goes on all the same, has all its patience again.
 
     Args:
         patience: Validations in a row.
+        score: The score.
     """
 
-    def __init__(self, patience: int) -> None:
-        super().__init__("val_dice", mode="max", patience=patience)
+    def __init__(self, patience: int, score: ValidationScore) -> None:
+        mode = "max" if score.higher_is_better else "min"
+        super().__init__(score.validation, mode=mode, patience=patience)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's count."""
@@ -156,11 +159,15 @@ class ShowProgress(pl.Callback):
     Args:
         folder: The run folder.
         budget: Knows how much is spent.
+        score: The task's score.
         report: Called after each batch and each validation; None: only the curve is drawn.
     """
 
-    def __init__(self, folder: Path, budget: Budget, report: Report | None) -> None:
+    def __init__(
+        self, folder: Path, budget: Budget, score: ValidationScore, report: Report | None
+    ) -> None:
         self._folder = folder
+        self._score = score
         self._budget = budget
         self._report = report
 
@@ -176,7 +183,7 @@ class ShowProgress(pl.Callback):
         self._tell(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report the Dice, and draw the curve so far."""
+        """Report the score, and draw the curve so far."""
         self._tell(trainer)
         self._draw(trainer)
 
@@ -188,7 +195,7 @@ class ShowProgress(pl.Callback):
         if self._report:
             figures = {
                 name: float(trainer.callback_metrics[name])
-                for name in SHOWN
+                for name in (*SHOWN, self._score.validation, self._score.training)
                 if name in trainer.callback_metrics
             }
             self._report(self._budget.spent(trainer), figures)
@@ -199,4 +206,4 @@ class ShowProgress(pl.Callback):
         for logger in trainer.loggers:
             if isinstance(logger, CSVLogger):
                 logger.save()
-                draw_curve(Path(logger.experiment.metrics_file_path), self._folder)
+                draw_curve(Path(logger.experiment.metrics_file_path), self._folder, self._score)

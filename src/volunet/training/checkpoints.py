@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,9 +14,10 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from volunet.errors import ConfigError, TrainingError
+from volunet.plan import ValidationScore
 from volunet.training.averaging import AveragedWeights
 from volunet.training.processes import process_rank
-from volunet.training.run_folder import LAST_FILE, read_best_dice, write_weights
+from volunet.training.run_folder import LAST_FILE, read_best_score, write_weights
 from volunet.volumes.atomic import atomic_path
 
 INTERVAL: Final = timedelta(seconds=30)
@@ -123,20 +123,22 @@ class _LastState(ModelCheckpoint):
 
 
 class BestWeights(pl.Callback):
-    """Writes the averaged weights whenever the validation Dice is the best so far.
+    """Writes the averaged weights whenever the validation score is the best so far.
 
     Without validation cases it writes them at the end of the fit. The last state is written there
-    too. A fit that is resumed goes on from the Dice of the weights in the folder.
+    too. A fit that is resumed goes on from the score of the weights in the folder.
 
     Args:
         folder: The run folder.
         averaged: Knows the averaged weights.
+        score: The score.
     """
 
-    def __init__(self, folder: Path, averaged: AveragedWeights) -> None:
+    def __init__(self, folder: Path, averaged: AveragedWeights, score: ValidationScore) -> None:
+        self._score = score
         self._folder = folder
         self._averaged = averaged
-        self.best_dice = read_best_dice(folder)
+        self.best_score = read_best_score(folder)
         self.validated_at = -1
         self._saved_at = -1
 
@@ -158,30 +160,29 @@ class BestWeights(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the weights if they are the best."""
-        dice = float(trainer.callback_metrics["val_dice"])
+        value = float(trainer.callback_metrics[self._score.validation])
         self.validated_at = trainer.global_step
-        # A Dice of 0 says nothing yet: of two such weights the later are the better.
-        if dice > self.best_dice or dice == 0.0 == self.best_dice:
-            self.best_dice = dice
-            self._write(pl_module, dice)
+        if self._score.is_better(value, self.best_score):
+            self.best_score = value
+            self._write(pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the last state, and the weights of a fit that was never validated."""
         if self._saved_at != trainer.global_step:
             self._save(trainer)
-        if self.best_dice < 0:
-            self._write(pl_module, math.nan)
+        if self.best_score is None:
+            self._write(pl_module)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Keep the weights of a fit that stopped itself, where no validation has kept any yet."""
-        if isinstance(exception, TrainingError) and self.best_dice < 0:
-            self._write(pl_module, math.nan)
+        if isinstance(exception, TrainingError) and self.best_score is None:
+            self._write(pl_module)
 
-    def _write(self, module: pl.LightningModule, dice: float) -> None:
+    def _write(self, module: pl.LightningModule) -> None:
         if process_rank() == 0:
-            write_weights(self._folder, self._averaged.network(module), dice)
+            write_weights(self._folder, self._averaged.network(module), self.best_score)
 
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self._folder / LAST_FILE)

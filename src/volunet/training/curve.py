@@ -1,4 +1,4 @@
-"""The picture of a fit: losses and validation Dice by step."""
+"""The picture of a fit: losses and validation score by step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from volunet.plan import ValidationScore
 from volunet.training.run_folder import CURVE_FILE
 from volunet.volumes.atomic import atomic_path
 
@@ -24,19 +25,19 @@ def read_metrics(file: Path) -> dict[str, list[tuple[int, float]]]:
     return series
 
 
-def draw_curve(metrics_file: Path, folder: Path) -> None:
+def draw_curve(metrics_file: Path, folder: Path, score: ValidationScore) -> None:
     """Draw ``curve.png`` from a ``metrics.csv``; nothing is drawn before the first figures."""
     series = read_metrics(metrics_file)
     if not series:
         return
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     losses = figure.subplots()
-    dice = losses.twinx()
+    scores = losses.twinx()
     styles = (
         (losses, "train_loss", "training loss", "#7f8c9b", "-"),
         (losses, "val_loss", "validation loss", "#d1495b", "-"),
-        (dice, "val_dice", "validation Dice", "#00798c", "-"),
-        (dice, "train_dice", "training Dice", "#00798c", "--"),
+        (scores, score.validation, f"validation {score.title}", "#00798c", "-"),
+        (scores, score.training, f"training {score.title}", "#00798c", "--"),
     )
     lines = []
     for axes, name, label, colour, style in styles:
@@ -48,8 +49,8 @@ def draw_curve(metrics_file: Path, folder: Path) -> None:
     losses.set_xlabel("step")
     losses.set_ylabel("loss")
     losses.set_ylim(bottom=0.0)
-    dice.set_ylabel("Dice")
-    dice.set_ylim(0, 1)
+    scores.set_ylabel(score.title)
+    scores.set_ylim(*score.limits)
     losses.grid(alpha=0.3)
     losses.legend(handles=lines, loc="center right")
     with atomic_path(folder / CURVE_FILE) as temporary:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from volunet.datasets.cache import PreparedCase
 from volunet.errors import TrainingError, VolunetError
+from volunet.plan import Plan
 from volunet.tasks.objective import objective_of
 from volunet.training.averaging import AveragedWeights
 from volunet.training.budget import Budget, validation_interval_s
@@ -61,14 +62,14 @@ class FitResult:
 
     Attributes:
         steps: Optimizer steps in all.
-        best_dice: Best validation Dice, NaN without validation.
+        best_score: Best validation score (`volunet.plan.Task.score`), NaN without validation.
         elapsed_s: Seconds in all, those before an interruption included.
         waiting_share: Share of the fit's time that steps waited for patches.
         interrupted: Whether Ctrl-C ended it.
     """
 
     steps: int
-    best_dice: float
+    best_score: float
     elapsed_s: float
     waiting_share: float
     interrupted: bool
@@ -99,7 +100,7 @@ def fit(
         TrainingError: The loss or a gradient is not finite, or a worker was ended.
         VolunetError: What a worker met, with the file.
     """
-    config, regularisation = run.config, run.plan.regularisation
+    config = run.config
     # Without a checkpoint the fit begins anew, but what preparing took is spent.
     before_s = run.prepared_s if resume else 0.0
     resume = resume and (run.folder / LAST_FILE).is_file()
@@ -119,9 +120,10 @@ def fit(
         (case.places()[:, 0] for case in training),
         (loaders.looked_at[index]["target"] for index in range(len(loaders.looked_at))),
     )
+    score = run.plan.task.score
     budget = Budget(config, begun, before_s)
     averaged = AveragedWeights()
-    best = BestWeights(run.folder, averaged)
+    best = BestWeights(run.folder, averaged, score)
     telemetry = Telemetry(budget, loaders.training)
     interrupt = StopOnInterrupt()
     last_step: int | None = None
@@ -145,10 +147,10 @@ def fit(
                 # Behind the averaging and those that end a fit, as it saves the state where they
                 # do.
                 best,
-                *_early_stopping(regularisation.patience, validates),
+                *_early_stopping(run.plan, validates),
                 *_validations(run, validates),
                 last_checkpoint(run.folder),
-                ShowProgress(run.folder, budget, report),
+                ShowProgress(run.folder, budget, score, report),
             ],
             logger=[
                 _metrics_logger(run, last_step),
@@ -177,7 +179,7 @@ def fit(
             trainer.validate(module, loaders.validation, verbose=False)
     return FitResult(
         steps=trainer.global_step,
-        best_dice=best.best_dice if best.best_dice >= 0 else math.nan,
+        best_score=math.nan if best.best_score is None else best.best_score,
         elapsed_s=budget.elapsed_s,
         waiting_share=telemetry.waiting_share,
         interrupted=interrupt.interrupted,
@@ -197,13 +199,14 @@ def _devices() -> dict[str, Any]:
     }
 
 
-def _early_stopping(patience: int, has_validation: bool) -> list[pl.Callback]:
+def _early_stopping(plan: Plan, has_validation: bool) -> list[pl.Callback]:
+    patience = plan.regularisation.patience
     if not patience:
         return []
     if not has_validation:
         _log.warning("Nothing validates, so that patience %d has no effect.", patience)
         return []
-    return [EndWithPatience(patience)]
+    return [EndWithPatience(patience, plan.task.score)]
 
 
 def _metrics_logger(run: Run, last_step: int | None) -> MetricsLogger:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -13,9 +11,6 @@ from volunet.plan import Plan
 from volunet.tasks.objective import objective_of
 from volunet.training.config import TrainingConfig
 from volunet.training.network import training_network
-
-SCORED: Final = ("val", "train")
-"""What each validation loader scores, as its column's name begins: validation, training cases."""
 
 
 class FittedModule(pl.LightningModule):
@@ -36,7 +31,9 @@ class FittedModule(pl.LightningModule):
         self.network = training_network(plan)
         objective = objective_of(plan)
         self.loss = objective.make_loss(config.loss)
-        self._scores = {f"{cases}_{objective.score}": objective.make_score() for cases in SCORED}
+        score = plan.task.score
+        # One for each validation loader: of validation cases, of training cases.
+        self._scores = {name: objective.make_score() for name in (score.validation, score.training)}
 
     def training_step(self, batch: Patch, batch_idx: int) -> Tensor:
         """Loss of a batch of patches, the penalty of `Regularisation.l1` included."""

@@ -3,9 +3,9 @@
 ======================== ==========================================================
 ``plan.json``            the plan
 ``run.json``             version of this layout, the configuration, the cases' names
-``weights.safetensors``  the best weights so far, by validation Dice
+``weights.safetensors``  the best weights so far, by validation score
 ``last.ckpt``            the last state, for ``--resume``; at most half a minute old
-``metrics.csv``          losses, Dice, gradient norm, waiting and more, by step
+``metrics.csv``          losses, score, gradient norm, waiting and more, by step
 ``layers.csv``           norms, movement and silent channels of each convolution, by step
 ``curve.png``            the same as a picture
 ``tensorboard/``         the same for TensorBoard
@@ -47,7 +47,9 @@ METRICS_FILE: Final = "metrics.csv"
 LAYERS_FILE: Final = "layers.csv"
 CURVE_FILE: Final = "curve.png"
 CACHE_FOLDER: Final = "cache"
-_DICE_KEY: Final = "val_dice"
+_SCORE_KEY: Final = "validation_score"
+_FORMER_KEY: Final = "val_dice"
+"""What the score was called when there was no other."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,29 +147,31 @@ def read_run(folder: str | Path) -> Run:
         raise _unreadable(file, str(error)) from error
 
 
-def write_weights(folder: Path, network: UNet3d, dice: float) -> None:
-    """Write a network's weights with their validation Dice (NaN without one), atomically."""
+def write_weights(folder: Path, network: UNet3d, score: float | None) -> None:
+    """Write a network's weights with their validation score, if there is one, atomically."""
+    metadata = {} if score is None else {_SCORE_KEY: repr(score)}
     # safetensors wants plain memory; channels-last weights are stored as such.
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
-        temporary.write_bytes(save(state, metadata={_DICE_KEY: repr(dice)}))
+        temporary.write_bytes(save(state, metadata=metadata))
 
 
-def read_best_dice(folder: Path) -> float:
-    """Validation Dice of the weights in a run folder; −1 where there are none.
+def read_best_score(folder: Path) -> float | None:
+    """Validation score of the weights in a run folder; None where there is none.
 
     Raises:
         ConfigError: The file is damaged.
     """
     file = folder / WEIGHTS_FILE
     if not file.is_file():
-        return -1.0
+        return None
     try:
         with safe_open(file, framework="pt") as weights:
-            dice = float((weights.metadata() or {}).get(_DICE_KEY, "nan"))
+            known = weights.metadata() or {}
+            score = float(known.get(_SCORE_KEY, known.get(_FORMER_KEY, "nan")))
     except SafetensorError as error:
         raise _other_weights(file, error) from error
-    return -1.0 if math.isnan(dice) else dice
+    return None if math.isnan(score) else score
 
 
 def resume_command(dataset: str | Path, folder: str | Path) -> str:

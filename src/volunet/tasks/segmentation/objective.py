@@ -35,8 +35,6 @@ class SegmentationObjective:
         plan: The plan of a segmentation.
     """
 
-    score = "dice"
-
     def __init__(self, plan: Plan) -> None:
         self._classes = segmentation_of(plan).classes
         self._fractions = None if plan.fingerprint is None else plan.fingerprint.class_fractions

@@ -7,10 +7,12 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from volunet.errors import ConfigError
-from volunet.plan import Head, Plan, Size3, Task
+from volunet.plan import Head, Plan, Size3, Task, ValidationScore
 
 Answer = Literal["logits", "probabilities", "labels"]
 
+
+DICE: Final = ValidationScore("dice", "Dice", limits=(0.0, 1.0))
 
 _HEADS: Final[dict[Answer, Head]] = {
     "logits": "none",
@@ -41,6 +43,11 @@ class Segmentation(Task):
     def out_channels(self) -> int:
         """One channel a class."""
         return len(self.classes)
+
+    @property
+    def score(self) -> ValidationScore:
+        """The mean Dice of the foreground classes."""
+        return DICE
 
     @property
     def head(self) -> Head:
