@@ -22,7 +22,7 @@ from hippocampus_data import find_data, training_and_test
 from overfitting import FIXED, choose_cases, dice_on, train_and_export
 from report import markdown_table, publish
 from rows import Row, measure_missing, new_folder
-from volunet.inference.evaluation import Statistic
+from volunet.tasks.segmentation.scores import Statistic
 
 PACKAGES = ("volunet", "torch", "pytorch-lightning", "batchgeneratorsv2", "openvino")
 FADINGS = {0.0: "never", 0.2: "the last fifth", 0.5: "the last half"}

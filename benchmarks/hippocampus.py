@@ -41,7 +41,7 @@ from hippocampus_data import (
 from report import markdown_table, publish
 from rows import Row, measure_missing, new_folder, read_rows
 from volunet.datasets.cases import Case
-from volunet.inference.evaluation import Evaluation, Statistic
+from volunet.tasks.segmentation.scores import Evaluation, Statistic
 
 PACKAGES = ("volunet", "torch", "pytorch-lightning", "monai", "batchgeneratorsv2", "openvino")
 TARGETS = {10.0: 0.862, 30.0: 0.875}

@@ -17,7 +17,7 @@ import volunet
 from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.layouts import read_dataset
 from volunet.datasets.splits import Fold, split_cases
-from volunet.inference.evaluation import Evaluation
+from volunet.tasks.segmentation.scores import Evaluation
 
 NAME = "Task04_Hippocampus"
 SPLIT = Fold(1, 5)

@@ -29,7 +29,7 @@ from rows import Row, measure_missing, new_folder
 from volunet.api.train import TrainingResult
 from volunet.datasets.cases import Case
 from volunet.datasets.splits import Fold, split_cases
-from volunet.inference.evaluation import Statistic
+from volunet.tasks.segmentation.scores import Statistic
 
 PACKAGES = ("volunet", "torch", "pytorch-lightning", "batchgeneratorsv2", "openvino")
 

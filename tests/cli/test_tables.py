@@ -9,7 +9,7 @@ from rich.console import Console
 
 from volunet.cli.tables import check_table, scores_table
 from volunet.exporting.check import CheckReport, CheckRow
-from volunet.inference.evaluation import Evaluation, Row
+from volunet.tasks.segmentation.scores import Evaluation, Row
 
 
 def printed(table):

@@ -16,7 +16,6 @@ from volunet.errors import ConfigError, ShapeError, VolumeError
 from volunet.inference import Model, open_engine
 from volunet.inference.windows import (
     SMALLEST_WEIGHT,
-    agreement,
     check_windows,
     gaussian_weights,
     pad_values_of,
@@ -282,25 +281,3 @@ def test_pad_values_are_what_normalisation_makes_0(tiny_plan: Callable[..., Plan
     plan = tiny_plan(channels=2, normalisation=rules)
     assert pad_values_of(Model(plan, NoEngine())) == [50.0, 0.0]
     assert pad_values_of(Model(plan, NoEngine(), normalises=False)) == [0.0, 0.0]
-
-
-def test_agreement() -> None:
-    pytest.importorskip("monai", reason="needs the extra 'train'")
-    a = np.zeros((8, 8, 8), np.int64)
-    a[2:6, 2:6, 2:6] = 5
-    b = np.where(np.arange(8)[:, None, None] < 4, a, 0)
-    b[0, 0, 0] = 300
-    dice = agreement(a, b, (0, 5, 300, 7), ("background", "hip", "femur", "sacrum"))
-    # 2 · 32 / (64 + 32); femur is in b alone; sacrum in neither.
-    expected = {
-        "hip": pytest.approx(2 / 3),
-        "femur": 0.0,
-        "sacrum": pytest.approx(np.nan, nan_ok=True),
-    }
-    assert dice == expected
-
-
-def test_agreement_of_other_grids_is_refused() -> None:
-    pytest.importorskip("monai", reason="needs the extra 'train'")
-    with pytest.raises(ShapeError, match=r"\(2, 2, 2\).*\(2, 2, 3\)"):
-        agreement(np.zeros((2, 2, 2), int), np.zeros((2, 2, 3), int), (0, 1), ("none", "bone"))

@@ -12,9 +12,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from volunet.errors import ConfigError, OutputError, ShapeError
-from volunet.inference.evaluation import Evaluation, Row
+from volunet.tasks.picture import write_picture
+from volunet.tasks.segmentation.scores import Evaluation, Row
 from volunet.viewer.report import CasePicture, CheckTable, Report, write_report
-from volunet.viewer.slices import write_picture
 
 SCORES = Evaluation(
     (

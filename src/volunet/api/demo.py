@@ -18,9 +18,8 @@ from volunet.api.predict import predict
 from volunet.api.train import Progress, train
 from volunet.exporting.check import CheckReport
 from volunet.extras import check_train_extra
-from volunet.inference.evaluation import Evaluation
 from volunet.plan import Plan
-from volunet.tasks.segmentation.plan import segmentation_of
+from volunet.tasks.scores import Scores
 from volunet.volumes import check_output_folder, read_volume
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def demo(
             commands=_commands(minutes, seed),
         ),
     )
-    return DemoResult(report, model, scores.mean_foreground_dice, checked)
+    return DemoResult(report, model, scores.headline[1], checked)
 
 
 def _tell(progress: Progress | None, stage: str, done: int, total: int) -> None:
@@ -133,10 +132,11 @@ def _tell(progress: Progress | None, stage: str, done: int, total: int) -> None:
         progress(stage, done / total, {})
 
 
-def _facts(scores: Evaluation, checked: CheckReport, steps: int) -> Sequence[tuple[str, str]]:
+def _facts(scores: Scores, checked: CheckReport, steps: int) -> Sequence[tuple[str, str]]:
+    name, value = scores.headline
     passed = len(checked.rows) - len(checked.faults)
     return (
-        ("mean foreground Dice, unseen", f"{scores.mean_foreground_dice:.3f}"),
+        (f"{name}, unseen", f"{value:.3f}"),
         ("training steps", f"{steps:,}"),
         ("checks passed", f"{passed} of {len(checked.rows)}"),
         ("largest difference of engines", f"{checked.largest_difference:.1e}"),
@@ -144,26 +144,17 @@ def _facts(scores: Evaluation, checked: CheckReport, steps: int) -> Sequence[tup
 
 
 def _draw_cases(folder: Path, unseen: Path, predictions: Path, plan: Plan) -> list[CasePicture]:
+    from volunet.tasks.picture import draw_case, write_picture
     from volunet.viewer.report import CasePicture
-    from volunet.viewer.slices import draw_slices, write_picture
 
     pictures = folder / "pictures"
     pictures.mkdir()
-    rule, task = plan.normalisation[0], segmentation_of(plan)
-    window = (rule.low, rule.high) if rule.kind == "clip_zscore" else None
     drawn = []
     for file in sorted(predictions.iterdir())[:PICTURES]:
         name = file.name.removesuffix(".nii.gz")
-        figure = draw_slices(
-            read_volume(unseen / "imagesTr" / f"{name}_0000.nii.gz"),
-            read_volume(unseen / "labelsTr" / file.name).array[0],
-            read_volume(file).array[0],
-            task.classes,
-            task.colours,
-            name,
-            label_values=task.label_values,
-            window=window,
-        )
+        image = read_volume(unseen / "imagesTr" / f"{name}_0000.nii.gz")
+        reference = read_volume(unseen / "labelsTr" / file.name)
+        figure = draw_case(plan, image, reference, read_volume(file), name)
         picture = pictures / f"{name}.png"
         write_picture(figure, picture)
         drawn.append(CasePicture(name, picture))

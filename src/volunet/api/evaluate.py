@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from volunet.errors import OutputError
-from volunet.inference.evaluation import Evaluation
-from volunet.inference.evaluation import evaluate as score_files
+from volunet.tasks.segmentation.scores import Evaluation
+from volunet.tasks.segmentation.scores import evaluate as score_files
 
 
 def evaluate(

@@ -37,11 +37,8 @@ def evaluate(
         )
     console = Console()
     console.print(scores_table(evaluation))
-    for row in evaluation.rows:
-        if row.note:
-            console.print(
-                f"{row.case}, {row.class_name}: {row.note}", highlight=False, markup=False
-            )
+    for note in evaluation.notes:
+        console.print(note, highlight=False, markup=False)
     for title, names in (
         ("References without a prediction", evaluation.missing),
         ("Predictions without a reference", evaluation.extra),
@@ -50,4 +47,5 @@ def evaluate(
             console.print(
                 f"{title}: {', '.join(names)}", highlight=False, markup=False, soft_wrap=True
             )
-    console.print(f"Mean foreground Dice: {evaluation.mean_foreground_dice:.3f}")
+    name, value = evaluation.headline
+    console.print(f"{name[0].upper()}{name[1:]}: {value:.3f}")

@@ -8,24 +8,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from volunet.exporting.check import CheckReport
-from volunet.inference.evaluation import Evaluation
+from volunet.tasks.scores import Scores
 
 
-def scores_table(evaluation: Evaluation) -> Table:
-    """Mean ± SD of each score, a row a class."""
-    table = Table(title=f"{evaluation.num_cases} cases, mean ± SD")
-    table.add_column("class")
-    for name in ("Dice", "surface Dice", "HD95 (mm)", "volume difference (ml)", "left out"):
+def scores_table(scores: Scores) -> Table:
+    """Means over the cases, a row a class or whatever the task has."""
+    table = Table(title=f"{scores.num_cases} cases, mean ± SD")
+    first, *others = scores.header
+    table.add_column(first)
+    for name in others:
         table.add_column(name, justify="right")
-    for row in evaluation.summary():
-        table.add_row(
-            escape(row.class_name),
-            row.dice.text(3),
-            row.surface_dice.text(3),
-            row.hd95_mm.text(2),
-            row.volume_difference_ml.text(2),
-            str(row.hd95_mm.left_out),
-        )
+    for row in scores.table():
+        table.add_row(*map(escape, row))
     return table
 
 

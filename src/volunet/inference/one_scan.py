@@ -13,9 +13,8 @@ from volunet.inference.predict import check_scan, predict_volume
 from volunet.inference.scans import Scan, read_scan, read_scan_grid
 from volunet.inference.streamed import predict_array, predict_streamed, write_slabs
 from volunet.inference.ways import Ways
-from volunet.inference.windows import agreement
 from volunet.tasks.answer import answer_of
-from volunet.tasks.segmentation.plan import segmentation_of
+from volunet.tasks.scores import agreement
 from volunet.volumes import Volume, write_volume
 from volunet.volumes.scratch import scratch_folder
 from volunet.volumes.slabs import is_zarr
@@ -117,6 +116,4 @@ def _write(answer: Volume, target: Path, *, as_zarr: bool) -> None:
 
 
 def _compare(model: Model, name: str, a: Volume, b: Volume, ways: Ways) -> None:
-    task = segmentation_of(model.plan)
-    dice = agreement(a.array[0], b.array[0], task.label_values, task.classes)
-    ways.report.compared(name, dice)
+    ways.report.compared(name, agreement(model.plan, a, b))

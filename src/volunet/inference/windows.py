@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from volunet.errors import ConfigError, ShapeError, VolumeError
-from volunet.extras import check_train_extra
 from volunet.inference.model import Model
 from volunet.volumes.axes import Shape3
 
@@ -194,36 +193,6 @@ def pad_values_of(model: Model) -> list[float]:
         rule.mean if model.normalises and rule.kind == "clip_zscore" else 0.0
         for rule in model.plan.normalisation
     ]
-
-
-def agreement(
-    a: NDArray[Any], b: NDArray[Any], values: Sequence[int], names: Sequence[str]
-) -> dict[str, float]:
-    """How well two label maps of one scan agree, class by class.
-
-    Args:
-        a: Label values, (D, H, W).
-        b: Label values on the same grid, (D, H, W).
-        values: Values of the classes; 0, the background, is left out.
-        names: Their names, in the same order.
-
-    Returns:
-        Name → Dice coefficient, 0…1; NaN for a class that is in neither.
-
-    Raises:
-        ConfigError: PyTorch is not installed.
-        ShapeError: The two are not (D, H, W) arrays of one shape.
-
-    Source:
-        `volunet.inference.metrics.score_case`.
-    """
-    check_train_extra("predict --compare")
-    from volunet.inference.metrics import score_case
-
-    named = dict(zip(values, names, strict=True))
-    # Dice does not depend on the spacing.
-    scores = score_case(a, b, values, spacing_mm=(1.0, 1.0, 1.0))
-    return {named[score.label_value]: score.dice for score in scores}
 
 
 def _padded(

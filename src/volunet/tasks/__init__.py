@@ -8,6 +8,9 @@
               `volunet.tasks.objective.Objective`; needs PyTorch
 ``answer``    from the network's output to the result on the scan's own grid, whole and slab by
               slab: ``make_answer``, which makes a `volunet.tasks.answer.Answer`
+``scores``    how good predictions are: ``evaluate``, whose answer is a
+              `volunet.tasks.scores.Scores`, and ``agreement`` of two answers; needs PyTorch
+``picture``   the picture by which a person judges an answer: ``draw_case``; needs Matplotlib
 ============= ===================================================================================
 
 `volunet.plan.TASKS` lists the packages. What is common to all, the modules beside them, finds the
@@ -19,14 +22,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from volunet.plan import TASKS, Task
+from volunet.plan import TASKS
 
 
-def module_of(task: Task, name: str) -> Any:
+def module_of(kind: str, name: str) -> Any:
     """A module of the package that does a task.
 
     Args:
-        task: The task.
+        kind: The kind of task.
         name: The module's name, see above.
     """
-    return import_module(f"{TASKS[task.kind]}.{name}")
+    return import_module(f"{TASKS[kind]}.{name}")

@@ -96,5 +96,5 @@ def answer_of(plan: Plan, *, probabilities: bool = False) -> Answer:
         plan: The plan.
         probabilities: How sure the model is, instead of what it decides.
     """
-    make = module_of(plan.task, "answer").make_answer
+    make = module_of(plan.task.kind, "answer").make_answer
     return cast(Answer, make(plan, probabilities=probabilities))

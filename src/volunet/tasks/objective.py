@@ -60,4 +60,4 @@ class Objective(Protocol):
 
 def objective_of(plan: Plan) -> Objective:
     """The objective of a plan's task."""
-    return cast(Objective, module_of(plan.task, "objective").make_objective(plan))
+    return cast(Objective, module_of(plan.task.kind, "objective").make_objective(plan))

@@ -72,4 +72,4 @@ class Target(Protocol):
 
 def target_of(plan: Plan) -> Target:
     """The target of a plan's task."""
-    return cast(Target, module_of(plan.task, "target").make_target(plan))
+    return cast(Target, module_of(plan.task.kind, "target").make_target(plan))

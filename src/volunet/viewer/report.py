@@ -17,7 +17,7 @@ from typing import Final
 from jinja2 import Environment, StrictUndefined
 
 from volunet.errors import ConfigError, ShapeError
-from volunet.inference.evaluation import Evaluation
+from volunet.tasks.scores import Scores
 from volunet.volumes import atomic_path
 
 REPORT_NAME: Final = "report.html"
@@ -28,7 +28,7 @@ _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class CasePicture:
-    """A picture of one case; its Dice scores are added from the report's scores.
+    """A picture of one case; its scores are added from the report's scores.
 
     Attributes:
         case: The case's name, as in the scores.
@@ -107,7 +107,7 @@ class Report:
     created: str
     introduction: str = ""
     facts: Sequence[tuple[str, str]] = ()
-    scores: Evaluation | None = None
+    scores: Scores | None = None
     loss_curve: Path | None = None
     cases: Sequence[CasePicture] = ()
     check: CheckTable | None = None
@@ -136,7 +136,11 @@ def write_report(folder: Path, report: Report) -> Path:
         report=report,
         loss_curve=_data_uri(report.loss_curve) if report.loss_curve else None,
         pictures=[
-            (case, _data_uri(case.picture), _dice_line(report.scores, case.case))
+            (
+                case,
+                _data_uri(case.picture),
+                report.scores.line_of(case.case) if report.scores else "",
+            )
             for case in report.cases
         ],
     )
@@ -144,13 +148,6 @@ def write_report(folder: Path, report: Report) -> Path:
     with atomic_path(path) as place:
         place.write_text(text, encoding="utf-8")
     return path
-
-
-def _dice_line(scores: Evaluation | None, case: str) -> str:
-    """The Dice of each class that the case has, as one line."""
-    rows = [row for row in scores.rows if row.case == case] if scores else []
-    found = [f"{row.class_name} {row.dice:.3f}" for row in rows if math.isfinite(row.dice)]
-    return "Dice: " + ", ".join(found) if found else ""
 
 
 def _data_uri(path: Path) -> str:

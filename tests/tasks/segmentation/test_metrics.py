@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from volunet.errors import ConfigError, ShapeError
-from volunet.inference import metrics
-from volunet.inference.metrics import ClassScore, score_case
+from volunet.tasks.segmentation import metrics
+from volunet.tasks.segmentation.metrics import ClassScore, score_case
 
 SPACING_MM = (3.0, 0.5, 2.0)
 

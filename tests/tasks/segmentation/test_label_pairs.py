@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from volunet.errors import DatasetError
-from volunet.inference.label_pairs import LabelNames, find_label_names, find_pairs
+from volunet.tasks.segmentation.label_pairs import LabelNames, find_label_names, find_pairs
 
 
 def folder(path: Path, *names: str) -> Path:

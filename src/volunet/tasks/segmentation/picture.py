@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +19,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from volunet.errors import ConfigError, ShapeError
-from volunet.volumes import Volume, atomic_path, reorient
+from volunet.plan import Plan
+from volunet.tasks.segmentation.plan import segmentation_of
+from volunet.volumes import Volume, reorient
 
 Colour = tuple[int, int, int]
 
@@ -155,14 +156,21 @@ def draw_slices(
     return figure
 
 
-def write_picture(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; its folder is made where it does not exist.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    with atomic_path(path) as place:
-        figure.savefig(place, format="png", facecolor=figure.get_facecolor())
+def draw_case(
+    plan: Plan, image: Volume, reference: Volume | None, answer: Volume | None, title: str
+) -> Figure:
+    """See `volunet.tasks.picture.draw_case`; reference and answer are label maps, (1, D, H, W)."""
+    task, rule = segmentation_of(plan), plan.normalisation[0]
+    return draw_slices(
+        image,
+        None if reference is None else reference.array[0],
+        None if answer is None else answer.array[0],
+        task.classes,
+        task.colours,
+        title,
+        label_values=task.label_values,
+        window=(rule.low, rule.high) if rule.kind == "clip_zscore" else None,
+    )
 
 
 def _classes(

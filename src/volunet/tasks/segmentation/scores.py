@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from volunet.errors import VolumeError
 from volunet.extras import check_train_extra
-from volunet.inference.label_pairs import LabelNames, find_label_names, find_pairs
+from volunet.tasks.segmentation.label_pairs import LabelNames, find_label_names, find_pairs
+from volunet.tasks.segmentation.plan import Segmentation
 from volunet.volumes import Volume, atomic_path, check_same_grid, read_grid, read_volume
 from volunet.volumes.axes import Spacing3
 
 if TYPE_CHECKING:
-    from volunet.inference.metrics import ClassScore
+    from volunet.tasks.segmentation.metrics import ClassScore
 
 CSV_COLUMNS: Final = (
     "case",
@@ -36,13 +37,15 @@ CSV_COLUMNS: Final = (
 )
 """Columns of the table that `Evaluation.write_csv` writes."""
 
+_HEADER: Final = ("class", "Dice", "surface Dice", "HD95 (mm)", "volume difference (ml)")
+
 _LABEL_ROUNDING: Final = 1e-3
 """Labels that were stored as scaled integers come back as 3.00000006; this much is forgiven."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one class in one case; see `volunet.inference.metrics.ClassScore`."""
+    """The scores of one class in one case; see `volunet.tasks.segmentation.metrics.ClassScore`."""
 
     case: str
     class_name: str
@@ -164,6 +167,49 @@ class Evaluation:
             )
         return lines
 
+    @property
+    def headline(self) -> tuple[str, float]:
+        """The mean foreground Dice."""
+        return "mean foreground Dice", self.mean_foreground_dice
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """See `table`."""
+        return _HEADER
+
+    @property
+    def explanation(self) -> str:
+        """What the columns of `table` mean."""
+        return (
+            f"Surface Dice at a tolerance of {self.surface_tolerance_mm:g} mm. Volume: "
+            "prediction − reference. “Left out”: the class is in neither label map, or, for HD95, "
+            "in only one of them."
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was noted of a class in a case."""
+        return tuple(f"{row.case}, {row.class_name}: {row.note}" for row in self.rows if row.note)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Mean ± SD of each score, a row a class."""
+        return [
+            (
+                line.class_name,
+                line.dice.text(3),
+                line.surface_dice.text(3),
+                line.hd95_mm.text(2),
+                line.volume_difference_ml.text(2),
+            )
+            for line in self.summary()
+        ]
+
+    def line_of(self, case: str) -> str:
+        """The Dice of each class that a case has."""
+        rows = [row for row in self.rows if row.case == case]
+        found = [f"{row.class_name} {row.dice:.3f}" for row in rows if math.isfinite(row.dice)]
+        return "Dice: " + ", ".join(found) if found else ""
+
     def write_csv(self, path: Path) -> None:
         """Write every row as a table with the columns `CSV_COLUMNS`.
 
@@ -213,7 +259,7 @@ def evaluate(
         VolumeError: A file is not a label map, or a pair does not share one grid.
     """
     check_train_extra("evaluate")
-    from volunet.inference.metrics import absent_score, score_case
+    from volunet.tasks.segmentation.metrics import absent_score, score_case
 
     matched = find_pairs(predictions, references)
     declared = find_label_names(references) if classes is None else LabelNames(dict(classes))
@@ -245,6 +291,30 @@ def evaluate(
         for value in sorted(names)
     )
     return Evaluation(rows, matched.missing, matched.extra, surface_tolerance_mm)
+
+
+def agreement(task: Segmentation, a: Volume, b: Volume) -> dict[str, float]:
+    """How well two label maps of one scan agree, class by class.
+
+    Args:
+        task: Says the classes; the background, 0, is left out.
+        a: Label values, (1, D, H, W).
+        b: Label values on the same grid.
+
+    Returns:
+        Name → Dice coefficient, 0…1; NaN for a class that is in neither.
+
+    Raises:
+        ConfigError: PyTorch is not installed.
+        ShapeError: The two are not of one shape.
+    """
+    check_train_extra("predict --compare")
+    from volunet.tasks.segmentation.metrics import score_case
+
+    named = dict(zip(task.label_values, task.classes, strict=True))
+    # Dice does not depend on the spacing.
+    scores = score_case(a.array[0], b.array[0], task.label_values, spacing_mm=(1.0, 1.0, 1.0))
+    return {named[score.label_value]: score.dice for score in scores}
 
 
 def _row(case: str, class_name: str, score: ClassScore) -> Row:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from volunet.errors import ConfigError, OutputError, ShapeError
-from volunet.viewer.slices import draw_slices, write_picture
+from volunet.tasks.picture import write_picture
+from volunet.tasks.segmentation.picture import draw_slices
 from volunet.volumes import Volume
 
 SHAPE = (6, 8, 10)

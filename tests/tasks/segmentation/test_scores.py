@@ -16,8 +16,10 @@ import pytest
 import SimpleITK
 from numpy.typing import NDArray
 
-from volunet.errors import ConfigError, DatasetError, OutputError, VolumeError
-from volunet.inference.evaluation import CSV_COLUMNS, Evaluation, Row, Statistic, evaluate
+from volunet.errors import ConfigError, DatasetError, OutputError, ShapeError, VolumeError
+from volunet.tasks.scores import agreement
+from volunet.tasks.segmentation.scores import CSV_COLUMNS, Evaluation, Row, Statistic, evaluate
+from volunet.volumes import Volume
 
 HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared/data/Task04_Hippocampus"
 
@@ -195,7 +197,7 @@ def test_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_importing_imports_no_pytorch() -> None:
-    code = "import sys, volunet.inference.evaluation; print('torch' in sys.modules)"
+    code = "import sys, volunet.tasks.segmentation.scores; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -211,3 +213,39 @@ def test_real_references_against_themselves(tmp_path: Path) -> None:
     assert [one.class_name for one in found.summary()] == ["Anterior", "Posterior"]
     assert found.mean_foreground_dice == 1.0
     assert {(one.hd95_mm, one.volume_difference_ml) for one in found.rows} == {(0.0, 0.0)}
+
+
+def test_agreement(tiny_plan) -> None:
+    a = np.zeros((1, 8, 8, 8), np.int64)
+    a[:, 2:6, 2:6, 2:6] = 5
+    b = np.where(np.arange(8)[:, None, None] < 4, a, 0)
+    b[0, 0, 0, 0] = 300
+    volumes = [Volume.of_array(array, (1.0, 1.0, 1.0)) for array in (a, b)]
+    # 2 · 32 / (64 + 32); femur is in b alone; sacrum in neither.
+    assert agreement(tiny_plan(classes=4), *volumes) == {
+        "hip": pytest.approx(2 / 3),
+        "femur": 0.0,
+        "sacrum": pytest.approx(np.nan, nan_ok=True),
+    }
+
+
+def test_agreement_of_other_grids_is_refused(tiny_plan) -> None:
+    a, b = (Volume.of_array(np.zeros((1, 2, 2, n), int), (1.0, 1.0, 1.0)) for n in (2, 3))
+    with pytest.raises(ShapeError, match=r"\(2, 2, 2\).*\(2, 2, 3\)"):
+        agreement(tiny_plan(classes=2), a, b)
+
+
+def test_what_tables_and_reports_show() -> None:
+    rows = (
+        Row("a", "femur", 1, 0.5, 0.9, 2.0, -1.0),
+        Row("a", "hip", 2, math.nan, 0.5, math.inf, 0.5, "not in the prediction"),
+        Row("b", "femur", 1, 1.0, 1.0, math.inf, 1.0),
+    )
+    scores = Evaluation(rows, surface_tolerance_mm=2.0)
+    assert scores.headline == ("mean foreground Dice", 0.75)
+    assert [len(row) for row in scores.table()] == [len(scores.header)] * 2
+    assert scores.table()[0][:2] == ("femur", "0.750 ± 0.354")
+    assert scores.line_of("a") == "Dice: femur 0.500"
+    assert scores.line_of("c") == ""
+    assert scores.notes == ("a, hip: not in the prediction",)
+    assert scores.explanation.startswith("Surface Dice at a tolerance of 2 mm.")
