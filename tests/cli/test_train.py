@@ -19,12 +19,13 @@ DEFAULTS = {
 
 
 @pytest.fixture
-def trained(monkeypatch):
+def trained(monkeypatch, tiny_plan):
     """Instead of training: what was asked for is kept, and answered what the test says."""
     asked = []
     result = SimpleNamespace(
-        steps=123, elapsed_s=594.0, best_score=0.8765, waiting_share=0.034, interrupted=False
-    )
+        plan=tiny_plan(), steps=123, elapsed_s=594.0, best_score=0.8765, waiting_share=0.034,
+        interrupted=False,
+    )  # fmt: skip
 
     def train(dataset, output, **keys):
         asked.append((dataset, output, keys))

@@ -21,7 +21,7 @@ from volunet.tasks.scores import agreement
 from volunet.tasks.segmentation.scores import CSV_COLUMNS, Evaluation, Row, Statistic, evaluate
 from volunet.volumes import Volume
 
-HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared/data/Task04_Hippocampus"
+HIPPOCAMPUS = Path(__file__).resolve().parents[3].parent / "shared/data/Task04_Hippocampus"
 
 
 def write(path: Path, array: NDArray[np.generic], spacing_mm: float = 1.0) -> None:
