@@ -9,8 +9,8 @@ import pytest
 
 from volunet.errors import DatasetError, VolumeError
 from volunet.inference.scans import Scan, find_scans, read_scan, read_scan_grid
-from volunet.inference.streamed import write_slabs
 from volunet.volumes import Volume, write_volume
+from volunet.volumes.slab_writer import write_slabs
 
 
 def folder(path: Path, *names: str) -> Path:

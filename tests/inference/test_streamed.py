@@ -20,12 +20,12 @@ from volunet.exporting.convert import convert
 from volunet.inference import ForeignModel, Model, streamed
 from volunet.inference.passes import Pass
 from volunet.inference.scans import Scan, read_scan
-from volunet.inference.streamed import write_slabs
 from volunet.inference.streaming import planning
 from volunet.inference.streaming.planning import NotStreamedError
 from volunet.plan import Plan
 from volunet.volumes.axes import orientation_of
 from volunet.volumes.normalise import Moments
+from volunet.volumes.slab_writer import write_slabs
 from volunet.volumes.slabs import is_zarr
 
 SIZE = (11, 19, 14)

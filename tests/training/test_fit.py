@@ -44,9 +44,7 @@ def cases(blobs, plan, tmp_path_factory):
 def drawn(monkeypatch):
     """What would be drawn: each picture takes longer than the steps of these fits."""
     files = []
-    monkeypatch.setattr(
-        callbacks_module, "draw_curve", lambda file, folder, score: files.append(file)
-    )
+    monkeypatch.setattr(callbacks_module, "draw_curve", lambda file, *_: files.append(file))
     return files
 
 

@@ -148,6 +148,8 @@ def predict(
     if as_volume is None:
         as_volume = _read_only_scan(scans, len(opened.plan.channels))
     answer = predict_in_memory(opened, as_volume, ways, Path(tempfile.gettempdir()))
+    if not isinstance(answer, Volume):  # of a task that answers something else
+        return answer
     if isinstance(scans, sitk.Image):
         return image_of_volume(answer)
     if isinstance(scans, np.ndarray):

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from volunet.errors import OutputError
 from volunet.inference.model import Model
 from volunet.inference.passes import choose_pass
-from volunet.inference.predict import check_scan, predict_volume
+from volunet.inference.predict import predict_volume
 from volunet.inference.scans import Scan, read_scan, read_scan_grid
-from volunet.inference.streamed import predict_array, predict_streamed, write_slabs
+from volunet.inference.streamed import predict_streamed, predict_streamed_volume
 from volunet.inference.ways import Ways
 from volunet.tasks.answer import answer_of
 from volunet.tasks.scores import agreement
-from volunet.volumes import Volume, write_volume
+from volunet.volumes import Volume
 from volunet.volumes.scratch import scratch_folder
-from volunet.volumes.slabs import is_zarr
 
 
 def predict_file(
@@ -28,7 +28,7 @@ def predict_file(
     Args:
         model: The model.
         scan: The scan.
-        target: The file to write, or of an OME-Zarr scan the folder; whole or not at all.
+        target: The file to write, or of an OME-Zarr the folder; whole or not at all.
         ways: How it is to be predicted.
         stage: Told what is being done and the share of it that is.
 
@@ -59,10 +59,10 @@ def predict_file(
     if ways.compare:
         exact = predict_in_memory(model, volume, replace(ways, windows=False), target.parent)
         _compare(model, scan.name, answer, exact, ways)
-    _write(answer, target, as_zarr=is_zarr(scan.files[0]))
+    _write(model, answer, target, ways)
 
 
-def predict_in_memory(model: Model, scan: Volume, ways: Ways, place: Path) -> Volume:
+def predict_in_memory(model: Model, scan: Volume, ways: Ways, place: Path) -> Any:
     """Predict a scan that is in memory already.
 
     Args:
@@ -72,7 +72,8 @@ def predict_in_memory(model: Model, scan: Volume, ways: Ways, place: Path) -> Vo
         place: Folder for what a streamed pass spills.
 
     Returns:
-        On the scan's own grid: labels (1, D, H, W), or probabilities (K, D, H, W).
+        The task's result; of a segmentation labels (1, D, H, W) on the scan's own grid, or
+        probabilities (K, D, H, W).
 
     Raises:
         VolunetError: As `predict_file`, but for the writing.
@@ -90,26 +91,21 @@ def predict_in_memory(model: Model, scan: Volume, ways: Ways, place: Path) -> Vo
     ways.report.planned(name, chosen)
     if chosen.streamed is None:
         return predict_volume(model, scan, probabilities=ways.probabilities)
-    check_scan(scan, model.plan)
-    answer_of(model.plan, probabilities=ways.probabilities).check(name)
     with scratch_folder(place) as scratch:
-        array = predict_array(
-            model, chosen.streamed, scan, scratch, probabilities=ways.probabilities,
-            stage=ways.report.stage,
+        return predict_streamed_volume(
+            model, chosen.streamed, scan, scratch,
+            probabilities=ways.probabilities, stage=ways.report.stage,
         )  # fmt: skip
-    return Volume(array, scan.affine, scan.source)
 
 
-def _write(answer: Volume, target: Path, *, as_zarr: bool) -> None:
-    """Write an answer, whole or not at all."""
+def _write(model: Model, result: Any, target: Path, ways: Ways) -> None:
+    """Write a result, whole or not at all."""
+    answer = answer_of(model.plan, probabilities=ways.probabilities)
     # Written in the scratch folder, which the next run clears if this one is killed.
     with scratch_folder(target.parent) as scratch:
         hidden = scratch / target.name
         try:
-            if as_zarr:
-                write_slabs(answer, hidden, scratch)
-            else:
-                write_volume(answer, hidden)
+            answer.write(result, hidden, scratch)
         except OutputError as error:  # of the file that was asked for
             raise OutputError(target, error.found, error.expected, error.do) from error
         hidden.replace(target)

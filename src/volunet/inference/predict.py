@@ -22,8 +22,8 @@ def predict_volume(
     *,
     probabilities: bool = False,
     run: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None,
-) -> Volume:
-    """Segment a scan with one whole-volume pass.
+) -> Any:
+    """Predict a scan with one whole-volume pass.
 
     Args:
         model: The model.
@@ -32,8 +32,8 @@ def predict_volume(
         run: Runs the network in another way than in one pass of the engine, as in windows.
 
     Returns:
-        On the scan's own grid: labels (1, D, H, W) with the plan's label values, or probabilities
-        (K, D, H, W), float32.
+        The task's result. Of a segmentation, on the scan's own grid: labels (1, D, H, W) with the
+        plan's label values, or probabilities (K, D, H, W), float32.
 
     Raises:
         VolumeError: The scan does not have the model's channels, or has NaN or infinite voxels, or

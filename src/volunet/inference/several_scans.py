@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 from volunet.errors import EngineError, ShapeError, VolumeError, VolunetError
 from volunet.inference.model import Model
@@ -13,17 +12,12 @@ from volunet.inference.one_scan import predict_file
 from volunet.inference.scans import Scan
 from volunet.inference.streaming.planning import BudgetError, NotStreamedError
 from volunet.inference.ways import Ways
+from volunet.tasks.answer import answer_of
 from volunet.volumes import check_output_folder
 from volunet.volumes.scratch import clear_scratch
 from volunet.volumes.slabs import is_zarr
 
 _log = logging.getLogger(__name__)
-
-ENDING: Final = ".nii.gz"
-"""Ending of predictions, whatever the scan's: every viewer reads it."""
-
-ZARR_ENDING: Final = ".zarr"
-"""Ending of the predictions of OME-Zarr scans."""
 
 
 def predict_files(
@@ -56,10 +50,11 @@ def predict_files(
         clear_scratch(output)  # of runs that were killed
     if not resume:
         check_output_folder(output)
+    answer = answer_of(model.plan, probabilities=ways.probabilities)
     written: list[Path] = []
     faults: list[VolunetError] = []
     for done, scan in enumerate(scans):
-        target = output / f"{scan.name}{ZARR_ENDING if is_zarr(scan.files[0]) else ENDING}"
+        target = output / answer.file_name(scan.name, as_zarr=is_zarr(scan.files[0]))
         if not (resume and target.exists()):
             try:
                 predict_file(model, scan, target, ways, _within(ways, progress, done, len(scans)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -16,19 +15,18 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from volunet.inference.model import Model
-from volunet.inference.predict import check_channels, margins, surrounded
+from volunet.inference.predict import check_channels, check_scan, margins, surrounded
 from volunet.inference.streaming.engines import open_part
 from volunet.inference.streaming.execution import Execution
 from volunet.inference.streaming.planning import StreamPlan, plan_stream
 from volunet.inference.streaming.process import resident_bytes
 from volunet.plan import Plan
-from volunet.tasks.answer import Answer, answer_of
+from volunet.tasks.answer import Answer, Receiver, answer_of
 from volunet.volumes.axes import Shape3
 from volunet.volumes.grid import Grid
 from volunet.volumes.resample import plan_conform
 from volunet.volumes.sampling import planes_of
 from volunet.volumes.sinks import StreamedScores
-from volunet.volumes.slab_writer import open_slab_writer
 from volunet.volumes.slabs import open_slabs
 from volunet.volumes.streamed import (
     ConformedSlabs,
@@ -122,20 +120,17 @@ def predict_streamed(
     answer = answer_of(model.plan, probabilities=probabilities)
     answer.check(str(scan.files[0]))
     tell = stage or _silent
-    with ExitStack() as stack:
-        source = _open(model, scan, scratch, tell)
-        # Written inside the scratch folder, so that even a killed process leaves no half file that
-        # nobody clears away.
-        hidden = scratch / target.name
-        writer = stack.enter_context(_writer(answer, scan, hidden, scratch))
-        run_slabs(model, scan, source, answer, writer, scratch, tell)
-        stack.close()
-        tell("write", 1.0)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        hidden.replace(target)
+    source = _open(model, scan, scratch, tell)
+    # Written inside the scratch folder, so that even a killed process leaves no half file that
+    # nobody clears away.
+    hidden = scratch / target.name
+    run_slabs(model, scan, source, answer, hidden, scratch, tell)
+    tell("write", 1.0)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hidden.replace(target)
 
 
-def predict_array(
+def predict_streamed_volume(
     model: Model,
     scan: StreamedScan,
     volume: Volume,
@@ -143,8 +138,8 @@ def predict_array(
     *,
     probabilities: bool = False,
     stage: Stage | None = None,
-) -> NDArray[Any]:
-    """Segment a scan that is in memory; only the network's own tensors are streamed.
+) -> Any:
+    """Predict a scan that is in memory; only the network's own tensors are streamed.
 
     Args:
         model: The model.
@@ -155,29 +150,18 @@ def predict_array(
         stage: Told what is being done.
 
     Returns:
-        (1, D, H, W) labels, or (K, D, H, W) probabilities, on the scan's own grid.
+        The task's result on the scan's own grid.
+
+    Raises:
+        VolumeError: The scan is not what the model takes, or the model does not give what is asked.
+        EngineError: The engine refuses a part of the model.
     """
+    check_scan(volume, model.plan)
+    answer = answer_of(model.plan, probabilities=probabilities)
+    answer.check(str(volume.source or "volume"))
     tell = stage or _silent
     source = prepared(model, scan, ArraySlabs(volume.array, volume.grid), tell)
-    answer = answer_of(model.plan, probabilities=probabilities)
-    array = np.empty((answer.num_channels, *volume.shape), answer.dtype)
-    axis = scan_axis(scan)
-
-    def write(start: int, block: NDArray[Any]) -> None:
-        planes_of(array, axis, start, start + block.shape[1 + axis])[...] = block
-
-    run_slabs(model, scan, source, answer, write, scratch, tell)
-    return array
-
-
-def write_slabs(volume: Volume, path: Path, scratch: Path) -> None:
-    """Write a volume as OME-Zarr, whole or not at all."""
-    with open_slab_writer(path, volume.grid, volume.array.dtype, 0, scratch) as writer:
-        writer.write(0, volume.array)
-
-
-Write = Callable[[int, NDArray[Any]], None]
-"""Takes finished planes of the scan's own grid: the first one, and (C, …) of them."""
+    return run_slabs(model, scan, source, answer, None, scratch, tell)
 
 
 def run_slabs(
@@ -185,10 +169,10 @@ def run_slabs(
     scan: StreamedScan,
     source: Slabs,
     answer: Answer,
-    write: Write,
+    path: Path | None,
     scratch: Path,
     tell: Stage,
-) -> None:
+) -> Any:
     """Run the planned pass on the slabs of a scan.
 
     Args:
@@ -196,37 +180,37 @@ def run_slabs(
         scan: The scan with its plan.
         source: The scan as the network sees it, on the model's grid.
         answer: What the network's slices mean.
-        write: Takes the answer's planes.
+        path: The file for the result; None: it is made in memory.
         scratch: An empty folder for what is spilled.
         tell: Told what is being done.
+
+    Returns:
+        The task's result; of one that was written, what the task says of it.
     """
     plan = scan.plan
-    compile_part: Callable[[ir.Model], Any] = partial(
-        open_part, engine=model.engine.name, threads=model.threads
-    )
-    execution = Execution(plan.program, plan.axes, compile_part, scratch, partial(tell, "prepare"))
-    planes = _Planes(model.plan, scan, answer, write)
-    execution.run(source, planes.take, partial(tell, "predict"))
-    planes.finish()
+    with answer.receive(scan.on_grid, scan.grid, plan.axis, scratch, path) as receiver:
+        compile_part: Callable[[ir.Model], Any] = partial(
+            open_part, engine=model.engine.name, threads=model.threads
+        )
+        execution = Execution(
+            plan.program, plan.axes, compile_part, scratch, partial(tell, "prepare")
+        )
+        slices = _Slices(model.plan, scan, answer, receiver)
+        execution.run(source, slices.take, partial(tell, "predict"))
+        slices.finish()
+        return receiver.result()
 
 
-def scan_axis(scan: StreamedScan) -> int:
-    """The axis of the scan's own array that follows the streamed one."""
-    return StreamedScores(scan.on_grid, scan.grid, scan.plan.axis, 1).scan_axis
+class _Slices:
+    """Hands the network's slices on as scores, with what lies around them."""
 
-
-class _Planes:
-    """Turns the network's slices into planes of the scan's own grid."""
-
-    def __init__(self, plan: Plan, scan: StreamedScan, answer: Answer, write: Write) -> None:
-        axis = scan.plan.axis
+    def __init__(self, plan: Plan, scan: StreamedScan, answer: Answer, receiver: Receiver) -> None:
         self._answer = answer
-        self._axis = axis
-        self._write = write
+        self._axis = scan.plan.axis
+        self._receiver = receiver
         self._size = scan.on_grid.shape
         answered = scan.plan.program.fixed.shapes[scan.plan.program.target][2:]
         self._sides = margins(answered, self._size, plan)
-        self._sink = answer.sink(scan.on_grid, scan.grid, axis)
         self._begun = False
 
     def take(self, start: int, slices: NDArray[Any]) -> None:
@@ -235,10 +219,10 @@ class _Planes:
             self._begun = True
             self._nothing(self._sides[self._axis][0])
         across = [(0, 0) if axis == self._axis else s for axis, s in enumerate(self._sides)]
-        self._push(surrounded(self._answer.scores(slices[0]), across, self._answer))
+        self._receiver.push(surrounded(self._answer.scores(slices[0]), across, self._answer))
 
     def finish(self) -> None:
-        """Write what lies behind the network's answer."""
+        """Tell what lies behind the network's answer."""
         self._nothing(self._sides[self._axis][1])
 
     def _nothing(self, planes: int) -> None:
@@ -246,11 +230,7 @@ class _Planes:
         size[self._axis] = 1
         depth, height, width = size
         for _ in range(planes):
-            self._push(self._answer.outside((depth, height, width)))
-
-    def _push(self, scores: NDArray[np.float32]) -> None:
-        for start, block in self._sink.push(scores):
-            self._write(start, block)
+            self._receiver.push(self._answer.outside((depth, height, width)))
 
 
 class _Channels:
@@ -297,19 +277,13 @@ def prepared(model: Model, scan: StreamedScan, raw: Slabs, tell: Stage) -> Slabs
 
 
 def _open(model: Model, scan: StreamedScan, scratch: Path, tell: Stage) -> Slabs:
-    axis = scan_axis(scan)
+    # The axis of the scan's own array that follows the streamed one.
+    axis = StreamedScores(scan.on_grid, scan.grid, scan.plan.axis, 1).scan_axis
     several = len(scan.files) == 1 and scan.grid.num_channels > 1
     readers = [
         open_slabs(file, scratch, axis, several, _share(tell, "read")) for file in scan.files
     ]
     return prepared(model, scan, _Channels(readers), tell)
-
-
-@contextmanager
-def _writer(answer: Answer, scan: StreamedScan, path: Path, scratch: Path) -> Iterator[Write]:
-    grid = Grid(scan.grid.shape, scan.grid.affine, answer.num_channels)
-    with open_slab_writer(path, grid, answer.dtype, scan_axis(scan), scratch) as writer:
-        yield writer.write
 
 
 def _io_bytes(grid: Grid, on_grid: Grid, plan: Plan) -> int:

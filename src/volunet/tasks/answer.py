@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -15,11 +16,15 @@ from volunet.volumes.axes import Shape3
 from volunet.volumes.grid import Grid
 
 
-class Sink(Protocol):
-    """Takes scores slab by slab, and gives planes of the scan's own grid as they are known."""
+class Receiver(Protocol):
+    """Takes the scores of a scan slab by slab, and makes the result of them."""
 
-    def push(self, block: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Take the next slices, (K, …); give the number of the first plane, and (C, …) planes."""
+    def push(self, scores: NDArray[np.float32]) -> None:
+        """Take the next slices, (`Answer.num_scores`, …)."""
+        ...
+
+    def result(self) -> Any:
+        """The result, of one that is made in memory, once all slices were taken."""
         ...
 
 
@@ -27,22 +32,13 @@ class Answer(Protocol):
     """What a model's output means, for one plan.
 
     A pass, whole or streamed, computes `scores` of what the network answers, puts `outside` around
-    a smaller answer, and hands all of it to `onto`, or piece by piece to a `sink`.
+    a smaller answer, and hands all of it to `onto`, or piece by piece to what `receive` opens. What
+    comes out, the result, is whatever the task answers for a scan: a label map, points, a number.
     """
 
     @property
     def num_scores(self) -> int:
         """Channels of `scores`."""
-        ...
-
-    @property
-    def num_channels(self) -> int:
-        """Channels of the result."""
-        ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the result's voxels."""
         ...
 
     def check(self, where: str) -> None:
@@ -74,17 +70,38 @@ class Answer(Protocol):
         """Scores of a size, (D, H, W), where the network has no answer."""
         ...
 
-    def onto(self, scores: Volume, grid: Grid) -> Volume:
+    def onto(self, scores: Volume, grid: Grid) -> Any:
         """The result on the scan's own grid, from the scores of the whole volume."""
         ...
 
-    def sink(self, on_grid: Grid, grid: Grid, axis: int) -> Sink:
-        """The same slab by slab.
+    def receive(
+        self, on_grid: Grid, grid: Grid, axis: int, scratch: Path, path: Path | None
+    ) -> AbstractContextManager[Receiver]:
+        """The same slab by slab, into a file or in memory.
 
         Args:
             on_grid: The scan's grid as the model takes it.
             grid: The scan's own grid.
             axis: The axis of `on_grid`, 0 to 2, along which slices come.
+            scratch: An empty folder for what is in between.
+            path: The file, which is whole when the context ends; None: in memory.
+        """
+        ...
+
+    def file_name(self, name: str, *, as_zarr: bool) -> str:
+        """Name of the file that a scan's result is written to.
+
+        Args:
+            name: The scan's name.
+            as_zarr: Whether the scan is an OME-Zarr, and so might be its result.
+        """
+        ...
+
+    def write(self, result: Any, path: Path, scratch: Path) -> None:
+        """Write a result under a name that `file_name` gave.
+
+        Raises:
+            OutputError: The file cannot be written.
         """
         ...
 

@@ -23,6 +23,7 @@ from volunet.volumes.grid import Grid
 from volunet.volumes.nifti import VOXELS_AT, nifti_header
 from volunet.volumes.raw import RawFile, blocks, check_planes, open_to_fill
 from volunet.volumes.scratch import check_room
+from volunet.volumes.volume import Volume
 
 SLAB_ENDINGS: Final = (".nii.gz", ".nii", ".zarr")
 """Endings of what `open_slab_writer` writes."""
@@ -145,6 +146,21 @@ def open_slab_writer(
         writing = _nifti_in_place(path, raw, head) if in_place else _nifti(path, raw, head)
     with writing as writer:
         yield writer
+
+
+def write_slabs(volume: Volume, path: Path, scratch: Path) -> None:
+    """Write a whole volume as `open_slab_writer` does, which also writes OME-Zarr.
+
+    Args:
+        volume: The volume.
+        path: The file or folder, which must not exist.
+        scratch: A folder for what is in between.
+
+    Raises:
+        OutputError: The disk is full.
+    """
+    with open_slab_writer(path, volume.grid, volume.array.dtype, 0, scratch) as writer:
+        writer.write(0, volume.array)
 
 
 @contextmanager

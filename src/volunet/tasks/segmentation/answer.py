@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,11 +14,22 @@ from scipy.special import softmax
 from volunet.errors import VolumeError
 from volunet.plan import Plan
 from volunet.tasks.segmentation.plan import segmentation_of
-from volunet.volumes import Volume, labels_onto, scores_onto
+from volunet.volumes import Volume, labels_onto, scores_onto, write_volume
 from volunet.volumes.axes import Shape3
 from volunet.volumes.dtypes import smallest_label_dtype
 from volunet.volumes.grid import Grid
+from volunet.volumes.sampling import planes_of
 from volunet.volumes.sinks import StreamedLabels, StreamedScores
+from volunet.volumes.slab_writer import open_slab_writer, write_slabs
+
+ENDING: Final = ".nii.gz"
+"""Ending of predictions, whatever the scan's: every viewer reads it."""
+
+ZARR_ENDING: Final = ".zarr"
+"""Ending of the predictions of OME-Zarr scans."""
+
+Write = Callable[[int, NDArray[Any]], None]
+"""Takes finished planes of the scan's own grid: the first one, and (C, …) of them."""
 
 _CERTAIN_LOGIT: Final = 30.0
 """Logit of the background where the network has no answer; e^−60 is nothing in float32."""
@@ -111,13 +125,63 @@ class SegmentationAnswer:
             return scores_onto(scores, grid)
         return labels_onto(scores, grid, self._task.label_values)
 
-    def sink(self, on_grid: Grid, grid: Grid, axis: int) -> StreamedLabels | StreamedScores:
-        """The same slab by slab."""
+    @contextmanager
+    def receive(
+        self, on_grid: Grid, grid: Grid, axis: int, scratch: Path, path: Path | None
+    ) -> Iterator[_Planes]:
+        """Planes of the scan's grid are written as soon as they are known."""
+        sink: StreamedLabels | StreamedScores
         if self._probabilities:
-            return StreamedScores(on_grid, grid, axis, self.num_scores)
-        return StreamedLabels(on_grid, grid, axis, self._task.label_values)
+            sink = StreamedScores(on_grid, grid, axis, self.num_scores)
+        else:
+            sink = StreamedLabels(on_grid, grid, axis, self._task.label_values)
+        grid = Grid(grid.shape, grid.affine, self.num_channels)
+        if path is None:
+            array = np.empty((self.num_channels, *grid.shape), self.dtype)
+            yield _Planes(sink, _into(array, sink.scan_axis), Volume(array, grid.affine))
+            return
+        with open_slab_writer(path, grid, self.dtype, sink.scan_axis, scratch) as writer:
+            yield _Planes(sink, writer.write, None)
+
+    def file_name(self, name: str, *, as_zarr: bool) -> str:
+        """NIfTI, which every viewer reads, or OME-Zarr of an OME-Zarr."""
+        return f"{name}{ZARR_ENDING if as_zarr else ENDING}"
+
+    def write(self, result: Volume, path: Path, scratch: Path) -> None:
+        """NIfTI or OME-Zarr, by the name."""
+        if path.name.endswith(ZARR_ENDING):
+            write_slabs(result, path, scratch)
+        else:
+            write_volume(result, path)
 
     def _is_second_class_only(self, output: NDArray[Any]) -> bool:
         """One channel for two classes: the probability of the second one."""
         has_two = self._task.answer != "labels" and len(self._task.classes) == 2
         return has_two and output.shape[0] == 1
+
+
+class _Planes:
+    """Writes planes of the scan's own grid as a sink gives them."""
+
+    def __init__(
+        self, sink: StreamedLabels | StreamedScores, write: Write, volume: Volume | None
+    ) -> None:
+        self._sink = sink
+        self._write = write
+        self._volume = volume
+
+    def push(self, scores: NDArray[np.float32]) -> None:
+        """See `volunet.tasks.answer.Receiver`."""
+        for start, block in self._sink.push(scores):
+            self._write(start, block)
+
+    def result(self) -> Volume | None:
+        """The volume; None of a file."""
+        return self._volume
+
+
+def _into(array: NDArray[Any], axis: int) -> Write:
+    def write(start: int, block: NDArray[Any]) -> None:
+        planes_of(array, axis, start, start + block.shape[1 + axis])[...] = block
+
+    return write
