@@ -249,6 +249,11 @@ class Task(Frozen):
         raise NotImplementedError
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of what the model tells apart, if they have any."""
+        return ()
+
+    @property
     def score(self) -> ValidationScore:
         """How validation judges a network."""
         raise NotImplementedError

@@ -38,7 +38,7 @@ def test_data_set(two):
     # CT: air at about −1000 HU, cortical bone above 500 HU; every class is there.
     assert image.min() < -900
     assert image.max() > 500
-    assert set(np.unique(label)) == set(dataset.labels)
+    assert set(np.unique(label)) == set(dataset.annotations.labels)
 
 
 def test_case_depends_on_seed_and_number_alone(two, tmp_path):

@@ -13,6 +13,7 @@ from volunet.datasets.fingerprint import SAMPLES_PER_CASE, take_fingerprint
 from volunet.datasets.layouts import read_dataset
 from volunet.datasets.rules import plan_from_fingerprint
 from volunet.errors import DatasetError
+from volunet.tasks.segmentation.annotations import LabelMaps
 
 HIPPOCAMPUS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "Task04_Hippocampus"
 
@@ -32,7 +33,7 @@ def add_case(tmp_path, write_nifti):
 
 
 def dataset_of(root: Path, *cases: Case) -> DataSet:
-    return DataSet("Test", root, ("CT",), {0: "background", 3: "a", 5: "b"}, cases)
+    return DataSet("Test", root, ("CT",), LabelMaps({0: "background", 3: "a", 5: "b"}), cases)
 
 
 def test_sizes_and_spacings_follow_the_canonical_orientation(tmp_path, add_case):
@@ -116,7 +117,7 @@ def test_nothing_to_learn(tmp_path, add_case):
     case = add_case("a", label, label, np.eye(4))
     with pytest.raises(DatasetError, match=r"no voxel of any class but the background"):
         take_fingerprint(dataset_of(tmp_path, case))
-    with pytest.raises(DatasetError, match=r"case a has no label map"):
+    with pytest.raises(DatasetError, match=r"case a has no label"):
         take_fingerprint(dataset_of(tmp_path, replace(case, label=None)))
 
 

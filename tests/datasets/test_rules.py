@@ -18,12 +18,15 @@ from volunet.datasets.rules import (
 )
 from volunet.errors import ConfigError
 from volunet.plan import Fingerprint, Plan, Regularisation, read_plan
+from volunet.tasks.segmentation.annotations import LabelMaps
 
 
 def make_dataset(
     channels: tuple[str, ...] = ("MRI",), classes: tuple[str, ...] = ("background", "a", "b")
 ) -> DataSet:
-    return DataSet("Test", Path("d"), channels, dict(zip((0, 2, 7), classes, strict=False)), ())
+    return DataSet(
+        "Test", Path("d"), channels, LabelMaps(dict(zip((0, 2, 7), classes, strict=False))), ()
+    )
 
 
 def make_fingerprint(

@@ -17,6 +17,7 @@ from volunet.datasets.splits import (
     split_cases,
 )
 from volunet.errors import ConfigError, DatasetError
+from volunet.tasks.segmentation.annotations import LabelMaps
 
 
 def make_cases(count: int) -> tuple[Case, ...]:
@@ -29,7 +30,7 @@ def names(cases: tuple[Case, ...]) -> list[str]:
 
 @pytest.fixture
 def dataset(tmp_path):
-    return DataSet("d", tmp_path, ("CT",), {0: "background", 1: "a"}, make_cases(4))
+    return DataSet("d", tmp_path, ("CT",), LabelMaps({0: "background", 1: "a"}), make_cases(4))
 
 
 @pytest.mark.parametrize(("count", "folds"), [(11, 5), (5, 5), (2, 2), (200, 3)])

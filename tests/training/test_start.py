@@ -15,6 +15,7 @@ from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.layouts import read_dataset
 from volunet.datasets.splits import Fold
 from volunet.errors import ConfigError, DatasetError, OutputError, TrainingError
+from volunet.tasks.segmentation.annotations import LabelMaps
 from volunet.training import start
 from volunet.training.config import TrainingConfig
 from volunet.training.fit_to_time import TimedPlan
@@ -35,7 +36,7 @@ TINY = {"features": (2, 4), "patch_size": (12, 12, 12)}
 
 def cases_of(count):
     cases = tuple(Case(f"c{index}", (Path("i"),), Path("l")) for index in range(count))
-    return DataSet("Some", Path("d"), ("CT",), {0: "background", 1: "a"}, cases)
+    return DataSet("Some", Path("d"), ("CT",), LabelMaps({0: "background", 1: "a"}), cases)
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from typing import Final
 from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.load import read_images
 from volunet.errors import DatasetError, ShapeError, VolumeError
-from volunet.tasks.segmentation.label_values import to_class_indices
-from volunet.volumes import Volume, check_finite, check_same_grid, read_volume
+from volunet.volumes import Volume, check_finite
 
 Progress = Callable[[int, int], None]
 """Called with the cases done and the cases in all."""
@@ -133,13 +132,9 @@ def _check_case(case: Case, dataset: DataSet) -> list[CaseProblem]:
                 check_finite(Volume(channel, image.affine, path))
     if case.label is None or case.label in missing:
         return problems
-    with _collect(problems, case, case.label):
-        label = read_volume(case.label)
-        check_finite(label)
-        if image is not None:
-            check_same_grid(image.grid, label.grid, case.label)
-        if not to_class_indices(label.array, tuple(dataset.labels), case.label).any():
-            _LOG.warning("%s: the label map holds background alone", case.label)
+    file = case.label if isinstance(case.label, Path) else dataset.root
+    with _collect(problems, case, file):
+        dataset.annotations.check(case.label, image)
     return problems
 
 
@@ -158,7 +153,7 @@ def _missing_files(case: Case, dataset: DataSet) -> list[CaseProblem]:
                     "Add the file, or remove the case.",
                 )
             )
-    if case.label is not None and not case.label.exists():
+    if isinstance(case.label, Path) and not case.label.exists():
         problems.append(
             CaseProblem(
                 case.name,

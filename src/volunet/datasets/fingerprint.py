@@ -12,7 +12,6 @@ from volunet.datasets.check import Progress
 from volunet.datasets.load import read_case
 from volunet.errors import DatasetError
 from volunet.plan import Fingerprint, Size3, Triple
-from volunet.tasks.segmentation.label_values import to_class_indices
 from volunet.volumes import reorient
 
 SAMPLES_PER_CASE: Final = 10_000
@@ -40,23 +39,30 @@ def take_fingerprint(
         DatasetError: There is no case, a case has no label map, or there is no foreground.
         VolumeError: A file cannot be read.
     """
-    values = tuple(dataset.labels)
-    spacings, sizes, samples = [], [], []
-    counts = np.zeros(len(values), np.int64)
+    spacings, sizes, samples, counts = [], [], [], []
     for number, case in enumerate(dataset.cases):
         image, label = read_case(case, dataset)
         if label is None:
-            raise _nothing_to_learn(dataset, f"case {case.name} has no label map")
+            raise DatasetError(
+                dataset.root,
+                f"case {case.name} has no label",
+                "Training learns from labelled cases.",
+                "Add the label, or leave the case out.",
+            )
         turned = image if orientation == "any" else reorient(image, orientation)
         spacings.append(turned.spacing_mm)
         sizes.append(turned.shape)
-        classes = to_class_indices(label.array[0], values, case.label or case.name)
-        counts += np.bincount(classes.reshape(-1), minlength=len(values))
-        samples.append(_sample(image.array, classes, number))
+        shown = dataset.annotations.shown(label, image, case.label or case.name)
+        counts.append(shown.counts)
+        samples.append(_sample(image.array, shown.voxels, number))
         if progress is not None:
             progress(number + 1, len(dataset.cases))
-    if not counts[1:].any():
-        raise _nothing_to_learn(dataset, "no voxel of any class but the background")
+    if not counts:
+        raise DatasetError(
+            dataset.root, "no case", "Training learns from labelled cases.", "Check the data set."
+        )
+    total = np.sum(counts, axis=0)
+    dataset.annotations.check_shown(total, dataset.root)
     percentiles, means, stds = _describe(np.concatenate(samples, axis=1, dtype=np.float64))
     return Fingerprint(
         num_cases=len(dataset.cases),
@@ -66,20 +72,19 @@ def take_fingerprint(
         intensity_percentiles=percentiles,
         intensity_mean=means,
         intensity_std=stds,
-        class_fractions=tuple(float(share) for share in counts / counts.sum()),
+        class_fractions=tuple(float(share) for share in total / max(total.sum(), 1)),
     )
 
 
 def _sample(
-    array: NDArray[np.float32], classes: NDArray[np.uint8], number: int
+    array: NDArray[np.float32], voxels: NDArray[np.intp], number: int
 ) -> NDArray[np.float32]:
-    """Intensities (C, n) of at most `SAMPLES_PER_CASE` foreground voxels."""
-    foreground = np.flatnonzero(classes)
-    if len(foreground) > SAMPLES_PER_CASE:
+    """Intensities (C, n) of at most `SAMPLES_PER_CASE` of some voxels."""
+    if len(voxels) > SAMPLES_PER_CASE:
         # Seeded by case, so that adding a case leaves the samples of those before it alone.
         generator = np.random.default_rng((_SEED, number))
-        foreground = generator.choice(foreground, SAMPLES_PER_CASE, replace=False, shuffle=False)
-    return array.reshape(len(array), -1)[:, foreground]
+        voxels = generator.choice(voxels, SAMPLES_PER_CASE, replace=False, shuffle=False)
+    return array.reshape(len(array), -1)[:, voxels]
 
 
 def _describe(
@@ -92,15 +97,6 @@ def _describe(
         tuple(_triple(channel) for channel in percentiles.T),
         tuple(float(mean) for mean in clipped.mean(axis=1)),
         tuple(float(std) for std in clipped.std(axis=1)),
-    )
-
-
-def _nothing_to_learn(dataset: DataSet, found: str) -> DatasetError:
-    return DatasetError(
-        dataset.root,
-        found,
-        "Training needs label maps with at least one class.",
-        "Check the label maps and the declared labels.",
     )
 
 

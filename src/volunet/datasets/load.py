@@ -1,6 +1,8 @@
-"""Read one case: its channels as one volume, and its label map."""
+"""Read one case: its channels as one volume, and its label."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -9,16 +11,16 @@ from volunet.errors import VolumeError
 from volunet.volumes import Volume, check_same_grid, read_volume
 
 
-def read_case(case: Case, dataset: DataSet) -> tuple[Volume, Volume | None]:
-    """Read a case's images and its label map, as they are on disk.
+def read_case(case: Case, dataset: DataSet) -> tuple[Volume, Any]:
+    """Read a case's images and its label, as they are on disk.
 
     Args:
         case: The case.
         dataset: The data set that it belongs to, which says how many channels there are.
 
     Returns:
-        The image, (C, D, H, W) float32, and the label map, (1, D, H, W) with the file's own values
-        (see `volunet.tasks.segmentation.label_values`), or None where the case has none.
+        The image, (C, D, H, W) float32, and the label as its task reads it, such as a label map
+        (1, D, H, W) with the file's own values, or None where the case has none.
 
     Raises:
         VolumeError: A file cannot be read, the channels are not as many as declared, or the files
@@ -27,9 +29,7 @@ def read_case(case: Case, dataset: DataSet) -> tuple[Volume, Volume | None]:
     image = read_images(case, dataset)
     if case.label is None:
         return image, None
-    label = read_volume(case.label)
-    check_same_grid(image.grid, label.grid, case.label)
-    return image, label
+    return image, dataset.annotations.read(case.label, image)
 
 
 def read_images(case: Case, dataset: DataSet) -> Volume:

@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Final, get_args
 
 from volunet.datasets.cases import DataSet
-from volunet.datasets.colours import choose_colours
 from volunet.datasets.levels import PATCH_VOXELS, Levels, cap_size, plan_levels, plan_patch
 from volunet.errors import ConfigError
 from volunet.plan import (
@@ -29,7 +28,6 @@ from volunet.plan import (
     Triple,
     Upsampling,
 )
-from volunet.tasks.segmentation.plan import Segmentation
 
 ORIENTATION: Final = "RAS"
 """Every scan is turned to it: one anatomy, one orientation, whatever the scanner wrote."""
@@ -104,7 +102,7 @@ def plan_from_fingerprint(
     patience: int = 0,
     members: int = 1,
 ) -> Plan:
-    """Plan the training of a segmentation network.
+    """Plan the training of a network.
 
     Args:
         dataset: The data set.
@@ -153,7 +151,7 @@ def plan_from_fingerprint(
     is_plain = all(kernel == (3, 3, 3) for kernel in levels.kernels) and all(
         stride == (2, 2, 2) for stride in levels.strides
     )
-    num_classes = len(dataset.labels)
+    task = dataset.annotations.task()
     return Plan(
         dataset=dataset.name,
         channels=dataset.channels,
@@ -163,17 +161,13 @@ def plan_from_fingerprint(
             choose_normalisation(name, fingerprint, channel)
             for channel, name in enumerate(dataset.channels)
         ),
-        task=Segmentation(
-            classes=tuple(dataset.labels.values()),
-            label_values=tuple(dataset.labels),
-            colours=choose_colours(num_classes),
-        ),
+        task=task,
         patch_size=patch_size or plan_patch(size, levels.total_stride, largest),
         batch_size=batch_size or BATCH_SIZE,
-        mirror_axes=choose_mirror_axes(tuple(dataset.labels.values())),
+        mirror_axes=choose_mirror_axes(task.names),
         network=NetworkPlan(
             in_channels=len(dataset.channels),
-            out_channels=num_classes,
+            out_channels=task.out_channels,
             features=features or choose_features(len(levels.kernels), width),
             kernels=None if is_plain else levels.kernels,
             strides=None if is_plain else levels.strides,
@@ -306,8 +300,8 @@ def choose_augmentation(num_cases: int) -> Augmentation:
     return "moderate" if num_cases < MANY_CASES else "light"
 
 
-def choose_mirror_axes(classes: Sequence[str]) -> tuple[int, ...]:
-    """Mirror left and right, unless a class is called left or right.
+def choose_mirror_axes(names: Sequence[str]) -> tuple[int, ...]:
+    """Mirror left and right, unless something that the model tells apart is called left or right.
 
     Bodies are nearly symmetric, which doubles the data for free; but a mirrored left hip is
     labelled left and looks right. Other axes are not mirrored: nobody is scanned with the head
@@ -318,9 +312,7 @@ def choose_mirror_axes(classes: Sequence[str]) -> tuple[int, ...]:
         ((2,), ())
     """
     words = {
-        word.lower()
-        for name in classes
-        for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+        word.lower() for name in names for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
     }
     return () if words & {"left", "right"} else (LEFT_RIGHT_AXIS,)
 

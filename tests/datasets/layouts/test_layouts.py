@@ -81,7 +81,7 @@ def test_hippocampus():
     dataset = read_dataset(HIPPOCAMPUS)
     assert dataset.name == "Hippocampus"
     assert dataset.channels == ("MRI",)
-    assert dataset.labels == {0: "background", 1: "Anterior", 2: "Posterior"}
+    assert dataset.annotations.labels == {0: "background", 1: "Anterior", 2: "Posterior"}
     assert len(dataset.cases) == 200
     assert dataset.cases[0].name == "hippocampus_001"
     assert all(case.label is not None and case.label.is_file() for case in dataset.cases)

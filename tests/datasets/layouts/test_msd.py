@@ -12,7 +12,7 @@ def test_reads_cases_in_place(make_msd):
     folder = make_msd(2)
     dataset = read_dataset(folder)
     assert (dataset.name, dataset.root, dataset.channels) == ("Test", folder, ("MRI",))
-    assert dataset.labels == {0: "background", 1: "left part", 2: "rest"}
+    assert dataset.annotations.labels == {0: "background", 1: "left part", 2: "rest"}
     assert [case.name for case in dataset.cases] == ["case_00", "case_01"]
     assert dataset.cases[1].images == (folder / "imagesTr" / "case_01.nii.gz",)
     assert dataset.cases[1].label == folder / "labelsTr" / "case_01.nii.gz"

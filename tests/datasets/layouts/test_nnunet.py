@@ -15,7 +15,7 @@ def test_reads_channels_in_order(make_nnunet):
     dataset = read_dataset(folder)
     assert dataset.name == "Dataset099_Test"
     assert dataset.channels == ("CT", "PET")
-    assert dataset.labels == {0: "background", 1: "one", 2: "two"}
+    assert dataset.annotations.labels == {0: "background", 1: "one", 2: "two"}
     assert [case.name for case in dataset.cases] == ["case_00", "case_01"]
     assert [path.name for path in dataset.cases[1].images] == [
         "case_01_0000.nii.gz",

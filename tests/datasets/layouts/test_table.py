@@ -30,7 +30,7 @@ def test_reads_cases_and_values(scans):
     text = "image,label\nscans/1.nii.gz, maps/1.nii.gz\n\nscans/0.nii.gz,maps/0.nii.gz\n"
     dataset = read_dataset(write_table(scans, text))
     assert (dataset.name, dataset.channels) == ("cases", ("image",))
-    assert dataset.labels == {0: "background", 2: "class 2", 4: "class 4"}
+    assert dataset.annotations.labels == {0: "background", 2: "class 2", 4: "class 4"}
     assert [case.name for case in dataset.cases] == ["0", "1"]
     assert dataset.cases[1].images == (scans / "scans/1.nii.gz",)
     assert dataset.cases[1].label == scans / "maps/1.nii.gz"
@@ -50,7 +50,7 @@ def test_unreadable_or_imagelike_label_adds_no_class(scans, write_nifti):
     write_nifti(scans / "maps" / "2.nii.gz", np.random.default_rng(0).random((4, 5, 6)))
     rows = "".join(f"{name},scans/0.nii.gz,maps/{name}.nii.gz\n" for name in "012")
     dataset = read_dataset(write_table(scans, "case,image,label\n" + rows))
-    assert dataset.labels == {0: "background", 4: "class 4"}
+    assert dataset.annotations.labels == {0: "background", 4: "class 4"}
     assert len(dataset.cases) == 3
 
 

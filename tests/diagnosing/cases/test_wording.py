@@ -5,6 +5,7 @@ from pathlib import Path
 
 from volunet.datasets.cases import DataSet
 from volunet.diagnosing.cases.wording import list_names, train_command
+from volunet.tasks.segmentation.annotations import LabelMaps
 
 
 def test_many_names_are_cut():
@@ -13,7 +14,7 @@ def test_many_names_are_cut():
 
 
 def test_commands_can_be_pasted():
-    dataset = DataSet("x", Path("my set"), ("CT",), {0: "background"}, ())
+    dataset = DataSet("x", Path("my set"), ("CT",), LabelMaps({0: "background"}), ())
     command = train_command(dataset, "--skip-bad")
     assert command == "volunet train 'my set' -o RUN --minutes 30 --skip-bad"
     assert shlex.split(command)[2] == "my set"

@@ -11,11 +11,9 @@ from pathlib import Path
 
 from volunet.datasets.json_file import read_json
 from volunet.errors import DatasetError
+from volunet.tasks.segmentation.annotations import check_class_count
 
 FILE_NAME = "dataset.json"
-
-MAX_CLASSES = 256
-"""Classes are held as uint8 indices."""
 
 
 @dataclass(frozen=True)
@@ -151,22 +149,6 @@ def read_labels(description: Description) -> dict[int, str]:
             key, f"no value 0 (values: {sorted(labels)})", "The background must be label 0."
         )
     return check_class_count(labels, description.file)
-
-
-def check_class_count(labels: dict[int, str], where: Path) -> dict[int, str]:
-    """The labels in ascending order of value, if a network can learn that many.
-
-    Raises:
-        DatasetError: Fewer than 2 or more than `MAX_CLASSES` classes.
-    """
-    if not 2 <= len(labels) <= MAX_CLASSES:
-        raise DatasetError(
-            where,
-            f"{len(labels)} label values, background included",
-            f"A data set has 2 to {MAX_CLASSES} classes, background included.",
-            "Check the labels; an image given as a label map is the usual cause of too many.",
-        )
-    return dict(sorted(labels.items()))
 
 
 def _check_supported(description: Description, mapping: dict[str, object]) -> None:

@@ -16,6 +16,7 @@ from volunet.datasets.layouts.description import (
 )
 from volunet.datasets.layouts.names import case_name, is_leftover, sort_cases
 from volunet.errors import DatasetError
+from volunet.tasks.segmentation.annotations import LabelMaps
 
 EXPECTED = 'MSD: a folder with a dataset.json that has "training", "modality" and "labels"'
 
@@ -50,7 +51,7 @@ def read(path: Path) -> DataSet:
         name=name if isinstance(name, str) and name else path.resolve().name,
         root=path,
         channels=read_channels(description, "modality"),
-        labels=read_labels(description),
+        annotations=LabelMaps(read_labels(description)),
         cases=sort_cases(
             (case for case in cases if not is_leftover(case.images[0])), description.file
         ),

@@ -20,6 +20,7 @@ from volunet.datasets.layouts.description import (
 )
 from volunet.datasets.layouts.names import is_leftover, sort_cases
 from volunet.errors import DatasetError
+from volunet.tasks.segmentation.annotations import LabelMaps
 
 EXPECTED = (
     'nnU-Net v2: a folder with a dataset.json that has "channel_names", "labels" and '
@@ -67,7 +68,7 @@ def read(path: Path) -> DataSet:
         name=name if isinstance(name, str) and name else path.resolve().name,
         root=path,
         channels=channels,
-        labels=labels,
+        annotations=LabelMaps(labels),
         cases=sort_cases(cases, description.file),
     )
 

@@ -1,28 +1,23 @@
 """A CSV table of cases: the layout for files that are named in no convention at all.
 
-One row a case; columns ``image`` or ``image_<channel>`` (one a channel), ``label`` and, if names
-shall not come from the files, ``case`` or ``id``. Paths are relative to the table's folder. A
-table cannot name classes, so that their values are looked up in the label maps.
+One row a case; columns ``image`` or ``image_<channel>`` (one a channel), a column of labels, by
+whose name the task is known (``label``: label maps), and, if names shall not come from the files,
+``case`` or ``id``. Paths are relative to the table's folder.
 """
 
 from __future__ import annotations
 
 import csv
-import logging
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from volunet.datasets.cases import Case, DataSet
-from volunet.datasets.layouts.description import MAX_CLASSES, check_class_count
 from volunet.datasets.layouts.names import case_name, sort_cases
-from volunet.errors import DatasetError, VolumeError
-from volunet.tasks.segmentation.label_values import is_whole
-from volunet.volumes import read_volume
+from volunet.errors import DatasetError
+from volunet.tasks.annotations import annotations_of_cells, columns
 
 EXPECTED = "Table: a CSV file with the columns image (or image_<channel>, one each) and label"
 
-_LOG = logging.getLogger(__name__)
 _NAME_COLUMNS = ("case", "id")
 
 
@@ -32,30 +27,37 @@ def find(path: Path) -> bool:
 
 
 def read(path: Path) -> DataSet:
-    """Read the table, and the label maps for the values that they hold.
+    """Read the table, and what its labels say of themselves.
 
     Raises:
-        DatasetError: A column or a cell is missing, or the label maps hold no class.
+        DatasetError: A column or a cell is missing, or the labels teach nothing.
     """
     header, rows = _read_rows(path)
     images = [name for name in header if name.lower() == "image" or _is_channel(name)]
-    labels = [name for name in header if name.lower() == "label"]
+    kinds = columns()
+    labels = [name for name in header if name.lower() in kinds]
     if not images or len(labels) != 1:
         raise DatasetError(
             path,
             f"the columns {', '.join(header) or '(none)'}",
-            "A table has the columns image (or image_CT, image_PET, …) and label, in its first "
-            "line, separated by commas.",
+            f"A table has the columns image (or image_CT, image_PET, …) and {' or '.join(kinds)}, "
+            "in its first line, separated by commas.",
             "Rename the columns, or save the table with commas.",
         )
-    cases = [_read_case(path, number, row, images, labels[0]) for number, row in rows]
+    cells: dict[str, str] = {}
+    cases = []
+    for number, row in rows:
+        case = _read_case(path, number, row, images, labels[0])
+        cases.append(case)
+        cells[case.name] = row[labels[0]]
     ordered = sort_cases(cases, path)
+    sources, annotations = annotations_of_cells(kinds[labels[0].lower()], cells, path)
     return DataSet(
         name=path.stem,
         root=path,
         channels=tuple(name[len("image_") :] if _is_channel(name) else "image" for name in images),
-        labels=_find_labels(ordered, path),
-        cases=ordered,
+        annotations=annotations,
+        cases=tuple(replace(case, label=sources[case.name]) for case in ordered),
     )
 
 
@@ -103,25 +105,4 @@ def _read_case(path: Path, line: int, row: dict[str, str], images: list[str], la
         )
     files = tuple(path.parent / row[column] for column in images)
     named = next((row[key] for key in row if key.lower() in _NAME_COLUMNS and row[key]), None)
-    return Case(named or case_name(files[0]), files, path.parent / row[label])
-
-
-def _find_labels(cases: tuple[Case, ...], where: Path) -> dict[int, str]:
-    """Every whole value of the label maps, named by its number; 0 is the background.
-
-    A map that cannot be read, or does not look like one, adds nothing: the check of the cases
-    tells what is wrong with it.
-    """
-    values: set[int] = {0}
-    for case in cases:
-        if case.label is None:
-            continue
-        try:
-            found = np.unique(read_volume(case.label).array)
-        except VolumeError as error:
-            _LOG.debug("no label values from %s", error)
-            continue
-        if len(found) <= MAX_CLASSES and is_whole(found).all():
-            values.update(int(value) for value in np.rint(found) if value >= 0)
-    names = {value: "background" if value == 0 else f"class {value}" for value in sorted(values)}
-    return check_class_count(names, where)
+    return Case(named or case_name(files[0]), files)

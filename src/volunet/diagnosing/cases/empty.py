@@ -31,7 +31,7 @@ def find_empty(study: Study) -> list[Finding]:
         for chosen, certainty in grade(shows, strange, empty):
             findings.append(_finding(study, chosen, seen, int((~empty).sum()), certainty))
     if not empty.all():
-        names = list(study.dataset.labels.values())[1:]
+        names = list(study.labels.values())[1:]
         findings += [
             _unused(study, name)
             for name, has in zip(names, present.T, strict=True)

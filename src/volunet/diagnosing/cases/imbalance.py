@@ -32,7 +32,7 @@ def find_imbalance(study: Study) -> Answers:
     voxels more: most rare classes are learnt so. A finding of more than low certainty is for those
     that are hardly there.
     """
-    counts = np.array([case.voxels for case in study.cases]).reshape(-1, len(study.dataset.labels))
+    counts = np.array([case.voxels for case in study.cases]).reshape(-1, len(study.labels))
     total = counts.sum(axis=0)
     present = np.flatnonzero(total[1:]) + 1
     if len(present) == 0:
@@ -46,7 +46,7 @@ def find_imbalance(study: Study) -> Answers:
         return []
     hardly_there = share < EXTREME or usual < FEW_VOXELS
     certainty: Certainty = "medium" if hardly_there else "low"
-    name = list(study.dataset.labels.values())[rarest]
+    name = list(study.labels.values())[rarest]
     command = train_command(study.dataset, "--loss tversky")
     return [
         Finding(

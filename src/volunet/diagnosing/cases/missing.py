@@ -47,7 +47,7 @@ def _finding(
     seen: NDArray[np.float64],
     certainty: Certainty,
 ) -> Finding:
-    names, name = study.names_of(chosen), list(study.dataset.labels.values())[1 + index]
+    names, name = study.names_of(chosen), list(study.labels.values())[1 + index]
     evidence = f"The label holds no voxel of {name}; {has.sum()} of {len(has)} cases have some."
     if study.atlas:
         evidence += (

@@ -34,7 +34,7 @@ def find_place_outliers(study: Study) -> Answers:
     """Cases whose classes lie far from their usual place, in fractions of the scan."""
     if too_few := few(len(study.cases), _LEAST_CASES):
         return [LeftOut(too_few)]
-    names = list(study.dataset.labels.values())
+    names = list(study.labels.values())
     centres = np.array([case.centres for case in study.cases])
     scores, moves = np.zeros((2, *centres.shape))
     reasons = {}

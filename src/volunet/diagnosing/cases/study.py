@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +22,7 @@ from volunet.diagnosing.cases.thumbnails import plan_thumbnail
 from volunet.diagnosing.cases.wording import few
 from volunet.errors import ShapeError, VolumeError
 from volunet.plan import Triple
+from volunet.tasks.segmentation.annotations import label_maps_of
 from volunet.volumes import Grid, plan_conform, read_grid
 
 _WORKERS: Final = 2
@@ -43,6 +44,11 @@ class Study:
     cases: tuple[CaseSummary, ...]
     problems: tuple[CaseProblem, ...]
     spacing_mm: Triple
+
+    @property
+    def labels(self) -> Mapping[int, str]:
+        """Value in the label maps → class name, background first."""
+        return label_maps_of(self.dataset.annotations).labels
 
     @cached_property
     def atlas(self) -> list[AtlasFit]:

@@ -19,6 +19,7 @@ from volunet.diagnosing.cases.planes import count_values, slabs
 from volunet.diagnosing.cases.raggedness import measure_raggedness
 from volunet.diagnosing.cases.thumbnails import shrink_image, shrink_labels, standardise
 from volunet.errors import VolumeError
+from volunet.tasks.segmentation.annotations import label_maps_of
 from volunet.tasks.segmentation.label_values import to_class_indices
 from volunet.volumes import check_finite, reorient
 from volunet.volumes.axes import Shape3, Spacing3
@@ -125,8 +126,9 @@ def summarise_case(
         )
     check_finite(scan)
     check_finite(label_map)
-    num_classes = len(dataset.labels)
-    values = to_class_indices(label_map.array, tuple(dataset.labels), case.label or case.name)
+    label_values = tuple(label_maps_of(dataset.annotations).labels)
+    num_classes = len(label_values)
+    values = to_class_indices(label_map.array, label_values, case.label or case.name)
     scan, label = reorient(scan, ORIENTATION), reorient(label_map.with_array(values), ORIENTATION)
     classes = np.ascontiguousarray(label.array[0])
     voxels = count_values(classes, num_classes)

@@ -57,7 +57,7 @@ def find_swapped(study: Study) -> Answers:
         if share >= GAIN and gained.mean() >= LEAST_GAIN:
             certainty: Certainty = "high" if share >= CLEAR_GAIN else "medium"
             found[tuple(order.tolist()), certainty].append(index)
-    names = list(study.dataset.labels.values())[1:]
+    names = list(study.labels.values())[1:]
     reasons = {
         name: ""
         if is_known
@@ -74,7 +74,7 @@ def _finding(
     study: Study, order: tuple[int, ...], certainty: Certainty, chosen: list[int]
 ) -> Finding:
     names = tuple(study.cases[index].name for index in chosen)
-    classes = list(study.dataset.labels.values())
+    classes = list(study.labels.values())
     moved = [
         f"{classes[own]} → {classes[other]}"
         for own, other in enumerate(order, start=1)

@@ -29,7 +29,7 @@ def find_tiny_objects(study: Study) -> Answers:
     if not any(case.foreground for case in study.cases):
         return [LeftOut(NO_CLASS)]
     findings = []
-    for index, name in enumerate(study.dataset.labels.values()):
+    for index, name in enumerate(study.labels.values()):
         held = [case for case in study.cases if index and case.voxels[index]]
         hit = [case for case in held if case.losses and _is_hit(case.losses, index)]
         if hit:

@@ -35,7 +35,7 @@ def find_volume_outliers(study: Study) -> Answers:
     """
     if too_few := few(len(study.cases), _LEAST_CASES):
         return [LeftOut(too_few)]
-    names = list(study.dataset.labels.values())
+    names = list(study.labels.values())
     volumes = np.array([case.volumes_mm3 for case in study.cases])
     scores, offsets = np.zeros((2, *volumes.shape))
     reasons = {}

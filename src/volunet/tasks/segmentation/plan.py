@@ -45,6 +45,11 @@ class Segmentation(Task):
         return len(self.classes)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
+
+    @property
     def score(self) -> ValidationScore:
         """The mean Dice of the foreground classes."""
         return DICE

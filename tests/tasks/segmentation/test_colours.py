@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from volunet.datasets.colours import PALETTE, choose_colours
+from volunet.tasks.segmentation.colours import PALETTE, choose_colours
 
 
 def luminance(colour: tuple[int, int, int]) -> float:
