@@ -23,8 +23,8 @@ from report import markdown_table
 from rows import Row
 from volunet.datasets.load import read_case
 from volunet.datasets.patches import cut_patch
-from volunet.plan import LossName
 from volunet.tasks.segmentation.losses import SegmentationLoss
+from volunet.tasks.segmentation.plan import LossName
 from volunet.tasks.segmentation.target import cut_labels
 
 CLASSES = 3

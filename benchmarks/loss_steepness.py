@@ -26,8 +26,8 @@ from volunet.datasets.fingerprint import take_fingerprint
 from volunet.datasets.patches import Patch, TrainingPatches
 from volunet.datasets.rules import plan_from_fingerprint
 from volunet.datasets.splits import Fold, split_cases
-from volunet.plan import LossName
 from volunet.tasks.segmentation.losses import SegmentationLoss
+from volunet.tasks.segmentation.plan import LossName
 from volunet.training.budget import schedule, set_learning_rate
 from volunet.training.config import TrainingConfig
 from volunet.training.module import FittedModule

@@ -39,8 +39,8 @@ from loss_steepness import (
 )
 from report import markdown_table, publish
 from rows import Row, measure_missing, new_folder
-from volunet.plan import LossName
 from volunet.tasks.segmentation.losses import SegmentationLoss
+from volunet.tasks.segmentation.plan import LossName
 
 PACKAGES = ("volunet", "torch", "pytorch-lightning", "monai", "batchgeneratorsv2")
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -57,16 +57,6 @@ Head = Literal["none", "softmax", "argmax"]
 OutputActivation = Literal["none", "relu", "sigmoid", "softmax"]
 NormalisationKind = Literal["none", "zscore", "clip_zscore"]
 Augmentation = Literal["none", "light", "moderate", "strong"]
-LossName = Literal[
-    "dice_cross_entropy",
-    "cross_entropy",
-    "dice",
-    "focal",
-    "tversky",
-    "boundary",
-    "squared_error",
-    "l1",
-]
 
 
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -241,7 +231,40 @@ class Task(Frozen):
         kind: A key of `TASKS`.
     """
 
+    LOSSES: ClassVar[tuple[str, ...]] = ()
+    """Names of the losses that it is trained by; the first where nobody says."""
+
+    ANSWERS: ClassVar[tuple[str, ...]] = ()
+    """Forms of what a model file answers, if there are several; ``answer`` is then a field."""
+
     kind: str
+
+    def loss(self, name: str | None) -> str:
+        """The loss of a name, or the task's own.
+
+        Raises:
+            ConfigError: It has no such loss.
+        """
+        return self._choice("loss", name, self.LOSSES) or self.LOSSES[0]
+
+    def answering(self, answer: str | None) -> Self:
+        """The task with another form of answer; None leaves it.
+
+        Raises:
+            ConfigError: It has no such form.
+        """
+        chosen = self._choice("answer", answer, self.ANSWERS)
+        return self if chosen is None else self.model_copy(update={"answer": chosen})
+
+    def _choice(self, flag: str, name: str | None, choices: Sequence[str]) -> str | None:
+        if name is not None and name not in choices:
+            raise ConfigError(
+                f"--{flag} {name}",
+                f"no such {flag}",
+                f"Choices of the task {self.kind} are {', '.join(choices) or '(none)'}.",
+                "Take one of these, or leave the flag out.",
+            )
+        return name
 
     @property
     def out_channels(self) -> int:

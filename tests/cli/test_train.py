@@ -11,7 +11,7 @@ import pytest
 
 DEFAULTS = {
     "minutes": None, "epochs": None, "fold": None, "preset": "auto", "features": None,
-    "patch_size": None, "batch_size": None, "spacing_mm": None, "loss": "dice_cross_entropy",
+    "patch_size": None, "batch_size": None, "spacing_mm": None, "loss": None,
     "norm": None, "dropout": 0.0, "l1": 0.0, "l2": None, "augmentation": None,
     "optimizer": "adamw", "learning_rate": None, "patience": 0, "precision": None, "workers": None,
     "seed": 0, "skip_bad": False, "resume": False,

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
-from volunet.errors import ConfigError
 from volunet.exporting.check import TOLERANCE, CheckReport
 from volunet.extras import check_train_extra
-from volunet.tasks.segmentation.plan import Answer, segmentation_of
 
 
 def export(
     run: str | Path,
     output: str | Path,
     *,
-    answer: Answer = "logits",
+    answer: str | None = None,
     sizes: int = 20,
     tolerance: float = TOLERANCE,
     overwrite: bool = False,
@@ -27,7 +24,8 @@ def export(
     Args:
         run: A run folder.
         output: The ONNX file to write.
-        answer: What the model shall answer: ``logits``, ``probabilities`` or ``labels``.
+        answer: What the model shall answer; of a segmentation ``logits``, ``probabilities`` or
+            ``labels``. None: the first.
         sizes: How many sizes to check at.
         tolerance: Largest absolute difference that passes.
         overwrite: Replace a file that is there.
@@ -37,7 +35,8 @@ def export(
         The check's report.
 
     Raises:
-        ConfigError: The folder is no run folder, or has no weights yet.
+        ConfigError: The folder is no run folder, has no weights yet, or its task has no such
+            answer.
         OutputError: The file exists.
         ExportError: An engine answers something else than PyTorch; no file is left behind.
     """
@@ -45,16 +44,8 @@ def export(
     from volunet.exporting.verified import export_network
     from volunet.training.run_folder import read_network, read_run
 
-    if answer not in get_args(Answer):
-        raise ConfigError(
-            f"--answer {answer}",
-            "no such answer",
-            f"A model answers {', '.join(get_args(Answer))}.",
-            "Take one of these.",
-        )
     found = read_run(run)
-    task = segmentation_of(found.plan).model_copy(update={"answer": answer})
-    plan = found.plan.model_copy(update={"task": task})
+    plan = found.plan.model_copy(update={"task": found.plan.task.answering(answer)})
     return export_network(
         read_network(found),
         plan,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from volunet.datasets.layouts import read_dataset
 from volunet.errors import TrainingError
 from volunet.extras import check_train_extra
-from volunet.plan import Augmentation, LossName, NormName, Plan, Size3, Triple
+from volunet.plan import Augmentation, NormName, Plan, Size3, Triple
 
 if TYPE_CHECKING:
     from volunet.training.config import Optimizer, Precision
@@ -57,7 +57,7 @@ def train(
     patch_size: Size3 | None = None,
     batch_size: int | Literal["auto"] | None = None,
     spacing_mm: Triple | None = None,
-    loss: LossName = "dice_cross_entropy",
+    loss: str | None = None,
     norm: NormName | None = None,
     dropout: float | Sequence[float] = 0.0,
     l1: float = 0.0,
@@ -91,7 +91,8 @@ def train(
         batch_size: Patches in a batch, instead of the rule's; ``auto``: by the gradient noise scale
             and the memory.
         spacing_mm: Spacing of the model's grid in mm, (D, H, W), instead of the median.
-        loss: Name of the loss, see `volunet.tasks.segmentation.losses`.
+        loss: Name of the loss, instead of the task's own; of a segmentation see
+            `volunet.tasks.segmentation.losses`.
         norm: Norm layers, instead of the preset's.
         dropout: Probability with which a block's channels are dropped: one number, or one a level,
             top down.

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from volunet.cli.progress import show_count
-from volunet.tasks.segmentation.plan import Answer
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
-    answer: Annotated[Answer, typer.Option(help="What the model shall answer.")] = "logits",
+    answer: Annotated[
+        str | None,
+        typer.Option(help="What the model shall answer: logits (default), probabilities, labels."),
+    ] = None,
     sizes: Annotated[int, typer.Option(help="How many sizes to check at.")] = 20,
     tolerance: Annotated[float, typer.Option(help="Largest absolute difference.")] = 1e-4,
     overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,

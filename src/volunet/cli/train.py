@@ -14,7 +14,7 @@ import typer
 from volunet.cli.numbers import read_decimals, read_numbers, read_size, read_spacing
 from volunet.cli.progress import show_progress
 from volunet.extras import check_train_extra
-from volunet.plan import Augmentation, LossName, NormName
+from volunet.plan import Augmentation, NormName
 
 
 def train(
@@ -44,7 +44,9 @@ def train(
     spacing_mm: Annotated[
         str | None, typer.Option(help="Voxels of the model's grid, D,H,W in mm.")
     ] = None,
-    loss: Annotated[LossName, typer.Option(help="The loss.")] = "dice_cross_entropy",
+    loss: Annotated[
+        str | None, typer.Option(help="The loss, such as dice; default dice_cross_entropy.")
+    ] = None,
     norm: Annotated[NormName | None, typer.Option(help="Norm layers; default batch.")] = None,
     dropout: Annotated[
         str, typer.Option(help="Dropped channels, 0…1: one number, or one a level: 0,0,0.1,0.2.")

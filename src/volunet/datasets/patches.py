@@ -82,7 +82,9 @@ class TrainingPatches(Dataset[Patch]):
         cut = cut_patch(image, array, centre, large, self._target.cut)
         moved = self._target.transformed(cut["target"])
         answer = _run_seeded(self._augmentation, seed, image=cut["image"], **moved)
-        return Patch(image=answer["image"].float(), target=self._target.moved(answer))
+        return Patch(
+            image=answer["image"].float(), target=self._target.moved(cut["target"], answer)
+        )
 
     def _choose_centre(
         self, rng: np.random.Generator, case: PreparedCase, size: Sequence[int]

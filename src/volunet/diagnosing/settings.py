@@ -14,7 +14,7 @@ from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import Record
-from volunet.plan import LossName, OutputActivation
+from volunet.plan import OutputActivation
 from volunet.training.run_folder import LAYERS_FILE, WEIGHTS_FILE
 
 STRONG_DECAY: Final = 1e-3
@@ -36,12 +36,12 @@ SMALL_FOREGROUND: Final = 0.01
 POOR_DICE: Final = 0.3
 
 _SQUASHED: Final[tuple[OutputActivation, ...]] = ("softmax", "sigmoid", "relu")
-_OVER_VOXELS: Final[tuple[LossName, ...]] = ("squared_error", "l1")
+_OVER_VOXELS: Final[tuple[str, ...]] = ("squared_error", "l1")
 
 
 def loss_does_not_fit(record: Record) -> Answer:
     """A network whose answer the loss does not expect, or a loss that cannot see the objects."""
-    plan, loss = record.run.plan, record.run.config.loss
+    plan, loss = record.run.plan, record.run.plan.task.loss(record.run.config.loss)
     activation: OutputActivation = (
         "none" if plan.network is None else plan.network.output_activation
     )

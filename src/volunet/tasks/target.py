@@ -65,8 +65,8 @@ class Target(Protocol):
         """What batchgeneratorsv2 moves with the image, under its name for such targets."""
         ...
 
-    def moved(self, answer: Mapping[str, Tensor]) -> Tensor:
-        """The patch again, from what batchgeneratorsv2 answers."""
+    def moved(self, patch: Tensor, answer: Mapping[str, Tensor]) -> Tensor:
+        """The patch as it was moved, from what batchgeneratorsv2 answers."""
         ...
 
 

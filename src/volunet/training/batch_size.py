@@ -112,7 +112,7 @@ def choose_batch_size(
         network = training_network(plan).to(device)
     noise = measure_noise_scale(
         network,
-        objective_of(plan).make_loss(config.loss).to(device),
+        objective_of(plan).make_loss(plan.task.loss(config.loss)).to(device),
         _numbered(TrainingPatches(cases, plan, config.seed)),
         micro_batch=min(LEAST, memory.largest_batch or LEAST),
         micro_batches=MICRO_BATCHES,

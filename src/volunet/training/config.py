@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from volunet.errors import ConfigError
-from volunet.plan import LossName, Regularisation
+from volunet.plan import Regularisation
 
 Optimizer = Literal["adamw", "sgd"]
 Precision = Literal["float32", "bfloat16"]
@@ -35,7 +35,7 @@ class TrainingConfig:
         fold: ``K/N`` or ``all``, see `volunet.datasets.splits.Fold`.
         optimizer: ``adamw`` or ``sgd`` (with Nesterov momentum 0.99).
         learning_rate: The highest of the schedule; None: 3e-3 for AdamW, 1e-2 for SGD.
-        loss: Name of the loss, see `volunet.tasks.segmentation.losses`.
+        loss: Name of the loss; None: the task's own (`volunet.plan.Task.loss`).
         precision: Of activations in the network; weights, loss and optimizer are float32 always.
         accumulate: Batches whose gradients are averaged before a step.
         validation_cases: Validation cases that each validation during the fit looks at.
@@ -51,7 +51,7 @@ class TrainingConfig:
     fold: str = "1/5"
     optimizer: Optimizer = "adamw"
     learning_rate: float | None = None
-    loss: LossName = "dice_cross_entropy"
+    loss: str | None = None
     precision: Precision = "float32"
     accumulate: int = 1
     validation_cases: int = MOST_VALIDATED
@@ -95,7 +95,7 @@ class TrainingConfig:
                 f"seed is below {SEEDS}.",
                 "Give another number.",
             )
-        for name, kind in (("optimizer", Optimizer), ("loss", LossName), ("precision", Precision)):
+        for name, kind in (("optimizer", Optimizer), ("precision", Precision)):
             if getattr(self, name) not in get_args(kind):
                 raise ConfigError(
                     f"--{name} {getattr(self, name)}",

@@ -169,11 +169,11 @@ def _collate(items: list[Any]) -> Any:
 
 
 def _to_look_at(cases: Sequence[PreparedCase], count: int) -> list[PreparedCase]:
-    """Some of the cases that show a class: of background alone there is no Dice.
+    """Some of the cases that show something, if any does: of background alone there is no score.
 
     Evenly through the cases, as their names often follow place and time.
     """
-    shown = [case for case in cases if len(case.places())]
+    shown = [case for case in cases if len(case.places())] or cases
     count = min(count, len(shown))
     return [shown[index * len(shown) // count] for index in range(count)]
 

@@ -151,7 +151,7 @@ def _measure_apart(
     """Peaks on the CPU, in a process that may be ended."""
     request = Request(
         plan=plan.model_dump_json(),
-        loss=config.loss,
+        loss=plan.task.loss(config.loss),
         precision=config.precision,
         batches=batches,
         threads=torch.get_num_threads(),
@@ -198,7 +198,7 @@ def _measure_on_cuda(
         with torch.random.fork_rng(devices=[device]):
             for batch, peak in measure_peaks(
                 plan,
-                config.loss,
+                plan.task.loss(config.loss),
                 config.precision,
                 batches,
                 device,

@@ -19,7 +19,7 @@ from typing import Final
 
 import torch
 
-from volunet.plan import LossName, Plan
+from volunet.plan import Plan
 from volunet.tasks.objective import objective_of
 from volunet.training.config import Precision
 from volunet.training.network import training_network
@@ -47,7 +47,7 @@ class Request:
     """
 
     plan: str
-    loss: LossName
+    loss: str
     precision: Precision
     batches: Sequence[int]
     threads: int
@@ -81,7 +81,7 @@ def main() -> int:
 
 def measure_peaks(
     plan: Plan,
-    loss_name: LossName,
+    loss_name: str,
     precision: Precision,
     batches: Sequence[int],
     device: torch.device,

@@ -30,7 +30,7 @@ class FittedModule(pl.LightningModule):
         self._regularisation = plan.regularisation
         self.network = training_network(plan)
         objective = objective_of(plan)
-        self.loss = objective.make_loss(config.loss)
+        self.loss = objective.make_loss(plan.task.loss(config.loss))
         score = plan.task.score
         # One for each validation loader: of validation cases, of training cases.
         self._scores = {name: objective.make_score() for name in (score.validation, score.training)}

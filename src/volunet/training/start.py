@@ -70,6 +70,7 @@ def start_run(
         TrainingError: Reading takes most of the time.
     """
     _check_early(dataset, wishes)
+    config = replace(config, loss=dataset.annotations.task().loss(config.loss))
     check_output_folder(folder)
     in_time = _watched(counted, config, begun, "Give it more time")
     dataset = check_dataset(

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from volunet.errors import ConfigError
-from volunet.plan import LossName
 from volunet.tasks.segmentation import loss_terms
 from volunet.tasks.segmentation.losses import (
     BOUNDARY_WEIGHT,
@@ -18,6 +17,7 @@ from volunet.tasks.segmentation.losses import (
     SegmentationLoss,
     class_weights,
 )
+from volunet.tasks.segmentation.plan import LossName
 
 SMOOTH = 1e-5
 """MONAI adds it above and below, so that a class without voxels has a loss."""

@@ -11,7 +11,6 @@ from monai.losses import DiceLoss, TverskyLoss
 from torch import Tensor, nn
 
 from volunet.errors import ConfigError
-from volunet.plan import LossName
 from volunet.tasks.segmentation.loss_terms import (
     BoundaryDistance,
     Overlap,
@@ -64,7 +63,7 @@ class SegmentationLoss(nn.Module):
 
     def __init__(
         self,
-        name: LossName = "dice_cross_entropy",
+        name: str = "dice_cross_entropy",
         class_fractions: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
@@ -125,7 +124,7 @@ def _tversky() -> nn.Module:
     )
 
 
-LOSSES: Final[Mapping[LossName, Callable[[Tensor | None], nn.Module]]] = MappingProxyType(
+LOSSES: Final[Mapping[str, Callable[[Tensor | None], nn.Module]]] = MappingProxyType(
     {
         "dice_cross_entropy": lambda weights: WeightedSum(
             (_dice(), 1.0), (VoxelMean(cross_entropy, weights), 1.0)

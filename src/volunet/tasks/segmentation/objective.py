@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from volunet.plan import LossName, Plan
+from volunet.plan import Plan
 from volunet.tasks.segmentation.class_presence import can_validate
 from volunet.tasks.segmentation.losses import SegmentationLoss
 from volunet.tasks.segmentation.plan import segmentation_of
@@ -39,7 +39,7 @@ class SegmentationObjective:
         self._classes = segmentation_of(plan).classes
         self._fractions = None if plan.fingerprint is None else plan.fingerprint.class_fractions
 
-    def make_loss(self, name: LossName) -> SegmentationLoss:
+    def make_loss(self, name: str) -> SegmentationLoss:
         """Classes weigh by their shares of the data set's voxels, where the plan knows them."""
         return SegmentationLoss(name, self._fractions)
 

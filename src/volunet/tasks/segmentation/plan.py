@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from typing import ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,16 @@ from volunet.errors import ConfigError
 from volunet.plan import Head, Plan, Size3, Task, ValidationScore
 
 Answer = Literal["logits", "probabilities", "labels"]
+LossName = Literal[
+    "dice_cross_entropy",
+    "cross_entropy",
+    "dice",
+    "focal",
+    "tversky",
+    "boundary",
+    "squared_error",
+    "l1",
+]
 
 
 DICE: Final = ValidationScore("dice", "Dice", limits=(0.0, 1.0))
@@ -32,6 +42,9 @@ class Segmentation(Task):
         answer: What the model file answers: ``logits`` (N, K, D, H, W), ``probabilities`` (the same
             after softmax) or ``labels`` (N, 1, D, H, W), class indices.
     """
+
+    LOSSES: ClassVar[tuple[str, ...]] = get_args(LossName)
+    ANSWERS: ClassVar[tuple[str, ...]] = get_args(Answer)
 
     kind: Literal["segmentation"] = "segmentation"
     classes: tuple[str, ...] = Field(min_length=1)

@@ -55,7 +55,7 @@ class SegmentationTarget:
         """A segmentation, of whose interpolated class shares the largest wins."""
         return {"segmentation": patch.to(torch.int16)}
 
-    def moved(self, answer: Mapping[str, Tensor]) -> Tensor:
+    def moved(self, patch: Tensor, answer: Mapping[str, Tensor]) -> Tensor:
         """int64 again, as losses take it."""
         return answer["segmentation"].long()
 
