@@ -26,6 +26,7 @@ from volunet.datasets.fingerprint import take_fingerprint
 from volunet.datasets.patches import Patch, TrainingPatches
 from volunet.datasets.rules import plan_from_fingerprint
 from volunet.datasets.splits import Fold, split_cases
+from volunet.requests import TrainingRequest
 from volunet.tasks.segmentation.losses import SegmentationLoss
 from volunet.tasks.segmentation.plan import LossName
 from volunet.training.budget import schedule, set_learning_rate
@@ -69,9 +70,8 @@ def measure_trajectory(settings: Row, data: Path, folder: Path) -> Row:
     training, _ = split_cases(cases, VALIDATION)
     dataset = replace(dataset, cases=training)
     fingerprint = take_fingerprint(dataset)
-    plan = plan_from_fingerprint(
-        dataset, fingerprint, features=FEATURES, patch_size=PATCH_SIZE, batch_size=BATCH_SIZE
-    )
+    asked = TrainingRequest(features=FEATURES, patch_size=PATCH_SIZE, batch_size=BATCH_SIZE)
+    plan = plan_from_fingerprint(dataset, fingerprint, asked)
     prepared = prepare_cases(training, dataset, plan, folder / "cache")
     patches = TrainingPatches(prepared, plan, settings["seed"])
     others = TrainingPatches(prepared, plan, settings["seed"] + 1)

@@ -76,7 +76,8 @@ def test_weights_are_in_the_file(blob_model, blob_run):
 
 def test_unknown_answer(blob_run, tmp_path):
     message = (
-        r"--answer mask: no such answer\.\nA model answers logits, probabilities, labels\.\nTake"
+        r"--answer mask: no such answer\.\nChoices of the task segmentation are logits, "
+        r"probabilities, labels\.\nTake"
     )
     with pytest.raises(ConfigError, match=message):
         volunet.export(blob_run, tmp_path / "model.onnx", answer="mask")

@@ -143,7 +143,7 @@ def test_a_budget_that_nothing_fits(predict: Callable[..., Any], scan: Path, out
 
 def test_an_unknown_mode(predict: Callable[..., Any], scan: Path) -> None:
     status, _, err = predict(scan, mode="fast")
-    assert (status, err.startswith("--mode fast: no such mode.\n")) == (2, True)
+    assert (status, "Invalid value for '--mode': " in err) == (2, True)
 
 
 def flip(file: Path) -> None:

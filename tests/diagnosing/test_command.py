@@ -11,22 +11,8 @@ import typer
 
 from volunet.cli.main import app
 from volunet.diagnosing.command import examine, go_on, train_again
+from volunet.requests import TrainingRequest
 from volunet.training.run_folder import read_run, write_run
-from volunet.training.wishes import Wishes
-
-NOTHING = {
-    "preset": "auto",
-    "features": None,
-    "patch_size": None,
-    "spacing_mm": None,
-    "norm": None,
-    "dropout": 0.0,
-    "l1": 0.0,
-    "l2": 0.01,
-    "augmentation": None,
-    "patience": 0,
-}
-"""The arguments of a plan of which the user gave none, as `volunet.train` keeps them."""
 
 
 def parameters(command):
@@ -65,31 +51,31 @@ def test_what_the_user_gave_stays(make_run):
 
 
 def test_every_wish_is_told(make_run):
-    wishes = Wishes(
+    asked = TrainingRequest(
+        minutes=2,
         fold="all/3",
         batch_size="auto",
         precision="bfloat16",
         skip_bad=True,
-        plan={
-            "preset": "notes",
-            "features": (16, 32),
-            "patch_size": (32, 48, 64),
-            "spacing_mm": (3.0, 0.7421875, 0.7421875),
-            "norm": "group",
-            "dropout": (0.0, 0.1),
-            "l1": 1e-6,
-            "l2": 0.5,
-            "augmentation": "light",
-            "patience": 4,
-        },
+        seed=3,
+        preset="notes",
+        features=(16, 32),
+        patch_size=(32, 48, 64),
+        spacing_mm=(3.0, 0.7421875, 0.7421875),
+        norm="group",
+        dropout=(0.0, 0.1),
+        l1=1e-6,
+        l2=0.5,
+        augmentation="light",
+        patience=4,
     )
-    run = replace(make_run(seed=3), wishes=wishes)
+    run = replace(make_run(seed=3), asked=asked)
     command = train_again(run, learning_rate=1e-3)
     assert command == (
         "volunet train scans -o NEW --minutes 2 --fold all/3 --preset notes --features 16,32 "
-        "--patch-size 32x48x64 --batch-size auto --spacing-mm 3,0.7421875,0.7421875 "
-        "--precision bfloat16 --seed 3 --skip-bad --norm group --dropout 0,0.1 --l1 1e-06 --l2 0.5 "
-        "--augmentation light --patience 4 --learning-rate 0.001"
+        "--patch-size 32x48x64 --batch-size auto --spacing-mm 3,0.7421875,0.7421875 --norm group "
+        "--dropout 0,0.1 --l1 1e-06 --l2 0.5 --augmentation light --patience 4 "
+        "--precision bfloat16 --seed 3 --skip-bad --learning-rate 0.001"
     )
     read = parameters(command)
     assert (read["skip_bad"], read["seed"], read["patience"]) == (True, 3, 4)
@@ -99,15 +85,15 @@ def test_every_wish_is_told(make_run):
 @pytest.mark.parametrize(("optimizer", "own"), [("adamw", 0.01), ("sgd", 3e-5)])
 def test_what_followed_from_rules_is_not_told(make_run, optimizer, own):
     """The plan has a norm, a batch and a patch, but nobody asked for them."""
-    asked = Wishes(plan={**NOTHING, "l2": own})
-    run = replace(make_run(norm="instance", optimizer=optimizer, l2=own), wishes=asked)
+    asked = TrainingRequest(optimizer=optimizer, l2=own)
+    run = replace(make_run(norm="instance", optimizer=optimizer, l2=own), asked=asked)
     given = "" if optimizer == "adamw" else " --optimizer sgd"
     assert train_again(run) == f"volunet train scans -o NEW --minutes 2{given}"
 
 
 def test_wishes_that_were_written_are_told(make_run):
     """As JSON keeps them, with lists for tuples."""
-    run = replace(make_run(), wishes=Wishes(plan={**NOTHING, "patch_size": (8, 9, 10)}))
+    run = replace(make_run(), asked=TrainingRequest(patch_size=(8, 9, 10)))
     run.folder.mkdir()
     write_run(run)
     assert train_again(read_run(run.folder)).endswith("--minutes 2 --patch-size 8x9x10")
@@ -121,7 +107,7 @@ def test_none_leaves_it_to_volunet(make_run):
     ("preset", "told"), [("notes", " --preset auto"), ("auto", "")], ids=["changes", "same"]
 )
 def test_a_change_that_changes_nothing_is_not_told(make_run, preset, told):
-    run = replace(make_run(), wishes=Wishes(plan={**NOTHING, "preset": preset}))
+    run = replace(make_run(), asked=TrainingRequest(preset=preset))
     assert train_again(run, preset="auto") == f"volunet train scans -o NEW --minutes 2{told}"
 
 

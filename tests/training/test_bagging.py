@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from volunet.datasets.layouts import read_dataset
+from volunet.requests import TrainingRequest
 from volunet.training import bagging
 from volunet.training.bagging import SHORTEST_S, fit_run
 from volunet.training.config import TrainingConfig
 from volunet.training.fit import FitResult
 from volunet.training.run_folder import Run, read_run
-from volunet.training.wishes import Wishes
 
 
 @pytest.fixture
@@ -149,10 +149,10 @@ def test_each_members_clock_begins_before_its_cases_are_prepared(
     plan = blob_plan.model_copy(update={"members": 2})
     config = TrainingConfig(minutes=1, fold="all/2")
     names = tuple(f"blob_{index}" for index in range(4))
-    run = Run(tmp_path, plan, config, "blobs", names, (), wishes=Wishes(fold="all/2"))
+    run = Run(tmp_path, plan, config, "blobs", names, (), asked=TrainingRequest(fold="all/2"))
     fit_run(run, read_dataset(blobs), prepare, begun=1000.0, resume=False, report=None)
     assert [keys["begun"] for *_, keys in asked] == [1000.0, 1014.0]
-    assert [member.wishes for member, *_ in asked] == [run.wishes] * 2
+    assert [member.asked for member, *_ in asked] == [run.asked] * 2
 
 
 def test_seeds_begin_anew_at_their_end(start, members, clock):

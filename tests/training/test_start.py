@@ -1,4 +1,4 @@
-"""From a data set and wishes to a planned run: splits, the clock, what is left to be measured."""
+"""From what was asked for to a planned run: splits, the clock, what is left to be measured."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.layouts import read_dataset
 from volunet.datasets.splits import Fold
 from volunet.errors import ConfigError, DatasetError, OutputError, TrainingError
+from volunet.requests import TrainingRequest
 from volunet.tasks.segmentation.annotations import LabelMaps
 from volunet.training import start
-from volunet.training.config import TrainingConfig
 from volunet.training.fit_to_time import TimedPlan
 from volunet.training.run_folder import read_run
 from volunet.training.start import (
@@ -29,14 +29,18 @@ from volunet.training.start import (
     start_run,
     time_left,
 )
-from volunet.training.wishes import Wishes
 
 TINY = {"features": (2, 4), "patch_size": (12, 12, 12)}
+FREE = dict.fromkeys(TINY)
 
 
 def cases_of(count):
     cases = tuple(Case(f"c{index}", (Path("i"),), Path("l")) for index in range(count))
     return DataSet("Some", Path("d"), ("CT",), LabelMaps({0: "background", 1: "a"}), cases)
+
+
+def budget_of(asked):
+    return {} if "minutes" in asked else {"epochs": 1}
 
 
 @pytest.fixture
@@ -46,14 +50,13 @@ def dataset(blobs):
 
 @pytest.fixture
 def begin(dataset, tmp_path):
-    """Start a run on `blobs`; keywords replace wishes and the budget of an epoch."""
+    """Start a run on `blobs`, of one epoch unless a budget is given, and of `TINY`."""
 
-    def run(config=None, *, dataset=dataset, begun=None, counted=lambda *_: None, **wishes):
+    def run(*, dataset=dataset, begun=None, counted=lambda *_: None, **asked):
         return start_run(
             dataset,
             tmp_path / "run",
-            config or TrainingConfig(epochs=1),
-            Wishes(**({"plan": TINY} | wishes)),
+            TrainingRequest.of(**(budget_of(asked) | TINY | asked)),
             begun=time.monotonic() if begun is None else begun,
             counted=counted,
         )
@@ -132,7 +135,7 @@ def test_a_run_in_epochs_is_the_rules_own(begin, dataset, timed):
     # Nothing is measured, and nothing is open.
     assert timed == []
     assert (run.config.precision, run.config.accumulate) == ("float32", 1)
-    assert (run.wishes, run.is_settled) == (Wishes(plan=TINY), True)
+    assert (run.asked, run.is_settled) == (TrainingRequest(epochs=1, **TINY), True)
     assert run.plan.network.features == (2, 4)
     stages = ("check the cases", "measure the cases", "prepare the cases")
     assert counted == [(stage, done, 4) for stage in stages for done in (1, 2, 3, 4)]
@@ -141,34 +144,34 @@ def test_a_run_in_epochs_is_the_rules_own(begin, dataset, timed):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "choices"),
+    ("asked", "choices"),
     [
         ({}, {"choose_network": False, "choose_batch": True, "choose_precision": True}),
         (
-            {"plan": {}, "batch_size": 3},
+            {**FREE, "batch_size": 3},
             {"choose_network": True, "choose_batch": False, "choose_precision": True},
         ),
         (
-            {"plan": {}, "precision": "float32"},
+            {**FREE, "precision": "float32"},
             {"choose_network": True, "choose_batch": True, "choose_precision": False},
         ),
     ],
     ids=["network", "batch", "precision"],
 )
-def test_what_is_given_is_not_chosen(begin, timed, wishes, choices):
-    run = begin(TrainingConfig(minutes=10), **wishes)
-    ((left_s, asked),) = timed
-    assert asked == choices
+def test_what_is_given_is_not_chosen(begin, timed, asked, choices):
+    run = begin(minutes=10, **asked)
+    ((left_s, chosen),) = timed
+    assert chosen == choices
     assert 0 < left_s < 600
-    assert run.plan.batch_size == wishes.get("batch_size", 2)
+    assert run.plan.batch_size == asked.get("batch_size", 2)
     assert (run.config.precision, run.config.validation_cases) == ("bfloat16", 4)
     # The width and the patch's share count unless features and patch were given.
-    assert run.plan.network.features[0] == (2 if "plan" not in wishes else 24)
+    assert run.plan.network.features[0] == (2 if "features" not in asked else 24)
     assert read_run(run.folder) == run
 
 
 def test_members_share_the_time_that_is_left(begin, timed, clock):
-    run = begin(TrainingConfig(minutes=1), begun=988.0, fold="all/3")
+    run = begin(minutes=1, begun=988.0, fold="all/3")
     assert [left_s for left_s, _ in timed] == [pytest.approx(16.0)]
     assert run.prepared_s == pytest.approx(12.0)
     assert (run.plan.members, run.config.fold) == (3, "all/3")
@@ -217,23 +220,19 @@ def test_a_fold_that_does_not_fit(begin, tmp_path, fold, error, message):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("asked", "message"),
     [
         ({"fold": "third"}, r"fold: 'third'\.\n"),
         ({"fold": "3/9"}, r"fold: 3/9 of 4 cases\.\n"),
-        ({"plan": {"preset": "huge"}}, r"preset: 'huge'\.\n"),
-        ({"plan": {"norm": "layer"}}, r"norm: 'layer'\.\nChoices are batch, instance, group, none"),
-        ({"plan": {"l1": -1.0}}, r"l1: -1\.0\.\n"),
-        ({"plan": {"patience": -1}}, r"patience: -1\.\n"),
-        ({"plan": {"dropout": (0.0, 2.0)}}, r"dropout: 2\.0\.\n"),
-        ({"plan": TINY | {"dropout": (0.1,) * 3}}, r"dropout: 3 numbers for 2 levels\.\n"),
+        ({"loss": "hinge"}, r"--loss hinge: no such loss\.\nChoices of the task segmentation are"),
+        ({"dropout": (0.1,) * 3}, r"--dropout: 3 numbers for 2 levels\.\n"),
     ],
-    ids=["fold", "folds", "preset", "norm", "l1", "patience", "dropout", "levels"],
+    ids=["fold", "folds", "loss", "levels"],
 )
-def test_what_no_case_makes_right_shows_before_they_are_read(begin, tmp_path, wishes, message):
+def test_what_no_case_makes_right_shows_before_they_are_read(begin, tmp_path, asked, message):
     counted = []
     with pytest.raises((ConfigError, DatasetError), match=message):
-        begin(counted=lambda *word: counted.append(word), **wishes)
+        begin(counted=lambda *word: counted.append(word), **asked)
     assert counted == []
     assert not (tmp_path / "run").exists()
 
@@ -251,12 +250,12 @@ def test_a_folder_that_holds_something_shows_before_the_cases_are_read(begin, tm
     ("keys", "message"),
     [
         (
-            {"plan": TINY | {"patch_size": (2, 2, 2)}, "batch_size": 1},
+            {"patch_size": (2, 2, 2), "batch_size": 1},
             r"--batch-size 1: a patch of 2×2×2 voxels, of which the deepest level sees a single "
             r"one\.\nBatch norm needs two values.*\nGive --batch-size 2, a larger --patch-size",
         ),
         (
-            {"plan": TINY | {"patch_size": (2, 2, 2), "norm": "instance"}},
+            {"patch_size": (2, 2, 2), "norm": "instance"},
             r"--norm instance: a patch of 2×2×2 voxels.*\nInstance norm needs two values.*\n"
             r"Give a larger --patch-size",
         ),
@@ -277,7 +276,7 @@ def test_reading_ends_when_it_has_taken_the_time(begin, tmp_path, clock):
 
     with pytest.raises(TrainingError, match=r"took 1\.0 minutes.*\n.*\nGive it more time, such as "
                        r"--minutes 5\."):  # fmt: skip
-        begin(TrainingConfig(minutes=1), begun=1000.0, counted=slow)
+        begin(minutes=1, begun=1000.0, counted=slow)
     # After 60 s of 60, of which 48 may go: not all four are checked.
     assert counted == [("check the cases", 1), ("check the cases", 2), ("check the cases", 3)]
     assert list((tmp_path / "run").iterdir()) == []
@@ -288,7 +287,7 @@ def test_preparing_that_took_the_time_is_kept(begin, tmp_path, timed, clock):
         clock[0] += 17.0 if stage == "prepare the cases" else 0.0
 
     with pytest.raises(TrainingError, match=r"--resume and more time, such as --minutes 4\."):
-        begin(TrainingConfig(minutes=1), begun=998.0, counted=slow, plan={}, precision="float32")
+        begin(minutes=1, begun=998.0, counted=slow, precision="float32", **FREE)
     # Of 48 s that may go 53 have, after the third of four.
     assert len(list((tmp_path / "run" / "cache").glob("*.image.npy"))) == 3
     assert read_run(tmp_path / "run").is_settled is False
@@ -296,17 +295,17 @@ def test_preparing_that_took_the_time_is_kept(begin, tmp_path, timed, clock):
 
 
 def test_a_run_that_is_not_planned_yet_is_planned_on(begin, dataset, tmp_path, timed, clock):
-    """Killed while it prepared: the wishes are there still, and the time that had gone."""
+    """Killed while it prepared: what was asked for is there still, and the time that had gone."""
 
     def die(stage, done, total):
         if stage == "prepare the cases":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        begin(TrainingConfig(minutes=1), begun=990.0, counted=die, fold="1/2", batch_size=3)
+        begin(minutes=1, begun=990.0, counted=die, fold="1/2", batch_size=3)
     folder = tmp_path / "run"
     killed = read_run(folder)
-    assert killed.wishes == Wishes(fold="1/2", batch_size=3, plan=TINY)
+    assert killed.asked == TrainingRequest(minutes=1, fold="1/2", batch_size=3, **TINY)
     assert killed.is_settled is False
     assert killed.prepared_s == pytest.approx(10.0)
     clock[0] = 5000.0

@@ -15,10 +15,10 @@ from volunet.api.opening import open_any
 from volunet.errors import ConfigError
 from volunet.inference import ForeignModel, Model
 from volunet.inference.one_scan import predict_in_memory
-from volunet.inference.passes import Mode
 from volunet.inference.scans import find_scans, read_scan
 from volunet.inference.several_scans import predict_files
 from volunet.inference.ways import Report, Ways
+from volunet.requests import Mode, PredictionRequest
 from volunet.volumes import Volume, image_of_volume, volume_of_image
 from volunet.volumes.axes import Shape3, Spacing3
 
@@ -133,7 +133,9 @@ def predict(
         An array has no place in space of its own; spacing_mm is its voxel size in mm, (D, H, W).
         Pass spacing_mm=(1.0, 1.0, 1.0), for instance.
     """
-    ways = Ways(memory, mode, windows, window_size, compare, probabilities, report or Report())
+    given = dict(locals())
+    asked = PredictionRequest.of(**{name: given[name] for name in PredictionRequest.model_fields})
+    ways = Ways(asked, report or Report())
     if output is not None:
         found = (
             list(scans) if isinstance(scans, Sequence) and not isinstance(scans, str) else [scans]
@@ -141,7 +143,7 @@ def predict(
         opened = open_any(model, engine, foreign=foreign, threads=threads)
         ways.check(opened)
         targets = find_scans(found, len(opened.plan.channels))
-        return predict_files(opened, targets, Path(output), ways, resume, progress)
+        return predict_files(opened, targets, Path(output), ways, progress)
     as_volume = _as_volume(scans, spacing_mm)
     opened = open_any(model, engine, foreign=foreign, threads=threads)
     ways.check(opened)

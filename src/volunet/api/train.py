@@ -7,15 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from volunet.datasets.layouts import read_dataset
 from volunet.errors import TrainingError
 from volunet.extras import check_train_extra
 from volunet.plan import Augmentation, NormName, Plan, Size3, Triple
-
-if TYPE_CHECKING:
-    from volunet.training.config import Optimizer, Precision
+from volunet.requests import Optimizer, Precision, Preset, TrainingRequest
 
 Progress = Callable[[str, float, dict[str, float]], None]
 """Told what is being done, how much of it is done (0…1), and the newest figures."""
@@ -52,7 +50,7 @@ def train(
     minutes: float | None = None,
     epochs: int | None = None,
     fold: str | None = None,
-    preset: str = "auto",
+    preset: Preset = "auto",
     features: Sequence[int] | None = None,
     patch_size: Size3 | None = None,
     batch_size: int | Literal["auto"] | None = None,
@@ -118,10 +116,11 @@ def train(
         TrainingError: The loss is not finite any more (the message has what the doctor finds), a
             worker was ended, or reading took the time.
     """
+    given = dict(locals())
     begun = time.monotonic()
     check_train_extra("train")
+    asked = TrainingRequest.of(**{name: given[name] for name in TrainingRequest.model_fields})
     from volunet.training.bagging import fit_run
-    from volunet.training.config import TrainingConfig
     from volunet.training.processes import (
         first_alone,
         hear_last_words,
@@ -131,7 +130,6 @@ def train(
     from volunet.training.run_folder import read_run
     from volunet.training.start import prepare_run, resume_run, start_run
     from volunet.training.telemetry import DivergedError
-    from volunet.training.wishes import Wishes
 
     output = Path(output)
     found = read_dataset(dataset)
@@ -152,35 +150,7 @@ def train(
                 counted=counted,
             )
             return
-        config = TrainingConfig(
-            minutes=minutes,
-            epochs=epochs,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            loss=loss,
-            precision=precision or "float32",
-            workers=1 if workers is None else workers,
-            seed=seed,
-        )
-        wishes = Wishes(
-            fold=fold,
-            batch_size=batch_size,
-            precision=precision,
-            skip_bad=skip_bad,
-            plan={
-                "preset": preset,
-                "features": tuple(features) if features else None,
-                "patch_size": patch_size,
-                "spacing_mm": spacing_mm,
-                "norm": norm,
-                "dropout": dropout if isinstance(dropout, (int, float)) else tuple(dropout),
-                "l1": l1,
-                "l2": config.own_weight_decay if l2 is None else l2,
-                "augmentation": augmentation,
-                "patience": patience,
-            },
-        )
-        start_run(found, output, config, wishes, begun=begun, counted=counted)
+        start_run(found, output, asked, begun=begun, counted=counted)
 
     with joined_processes():
         first_alone(begin)

@@ -4,51 +4,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, Any
 
 import typer
 
+from volunet.cli.flags import flags_of
 from volunet.cli.numbers import read_bytes, read_size
 from volunet.cli.progress import show_count
-
-if TYPE_CHECKING:
-    from volunet.inference.passes import Mode
+from volunet.requests import PredictionRequest
 
 
+@flags_of(PredictionRequest, {"memory": read_bytes, "window_size": read_size})
 def predict(
     model: Annotated[Path, typer.Argument(help="An ONNX file or a run folder.")],
     scans: Annotated[list[Path], typer.Argument(help="Scans, and folders of scans.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new or empty folder.")],
-    engine: Annotated[str, typer.Option(help="openvino, onnxruntime, torch or auto.")] = "auto",
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="A probability for each class, not labels.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the predictions that are there already.")
-    ] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; default: the engine's own.")
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="What the process may take at most, such as 4GB; default: what is free."),
-    ] = None,
-    mode: Annotated[
-        str,
-        typer.Option(help="auto: whole where that fits in memory, else streamed; whole; streamed."),
-    ] = "auto",
-    windows: Annotated[
-        bool,
-        typer.Option("--windows", help="Overlapping windows with Gaussian blending: not exact."),
-    ] = False,
-    window_size: Annotated[
-        str | None,
-        typer.Option(help="Their size, such as 96x96x96; default: the training patches'."),
-    ] = None,
-    compare: Annotated[
-        bool,
-        typer.Option("--compare", help="With --windows, predict exactly too; print their Dice."),
-    ] = False,
     spacing: Annotated[
         str | None, typer.Option(help="Only for an ONNX without a plan: native, or D,H,W in mm.")
     ] = None,
@@ -62,19 +32,20 @@ def predict(
     classes: Annotated[
         str | None, typer.Option(help="Likewise: names of the channels, background first.")
     ] = None,
+    *,
+    asked: dict[str, Any],
 ) -> None:
-    """Segment scans of any size, and write label maps on their own grids."""
+    """Predict scans of any size; of a segmentation, label maps on the scans' own grids."""
+    PredictionRequest.of(**asked)  # before anything is loaded that takes a while
     from volunet.api.predict import Report
-    from volunet.api.predict import predict as segment
+    from volunet.api.predict import predict as predict_scans
     from volunet.inference.model import ForeignModel
 
-    bytes_allowed = None if memory is None else read_bytes("--memory", memory)
-    size = None if window_size is None else read_size("--window-size", window_size)
     # A line a scan tells little where nobody asked: the plan is for scans that are not run whole.
-    asked = memory is not None or mode != "auto"
+    tells = "memory" in asked or asked.get("mode", "auto") != "auto"
     report = Report(
         planned=lambda name, chosen: (
-            typer.echo(f"{name}: {chosen}") if asked or chosen.streamed is not None else None
+            typer.echo(f"{name}: {chosen}") if tells or chosen.streamed is not None else None
         ),
         compared=lambda name, dice: typer.echo(
             f"{name}: Dice of windows and exact pass: "
@@ -82,28 +53,16 @@ def predict(
         ),
     )
     with show_count("predict") as progress:
-        written = segment(
+        written = predict_scans(
             model,
             scans,
             output,
-            engine=engine,
-            probabilities=probabilities,
-            resume=resume,
-            threads=threads,
-            memory=bytes_allowed,
-            mode=_mode(mode),
-            windows=windows,
-            window_size=size,
-            compare=compare,
+            **asked,
             report=report,
             foreign=ForeignModel(spacing, orientation, normalisation, classes),
             progress=progress,
         )
     typer.echo(f"{output}: {len(written)} written.")
-
-
-def _mode(text: str) -> Mode:
-    return cast("Mode", text)  # `choose_pass` refuses what is none
 
 
 def _dice(value: float) -> str:

@@ -5,12 +5,11 @@ A number that the caller gives replaces the rule's.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, get_args
+from typing import Final
 
 from volunet.datasets.cases import DataSet
 from volunet.datasets.levels import PATCH_VOXELS, Levels, cap_size, plan_levels, plan_patch
@@ -28,6 +27,8 @@ from volunet.plan import (
     Triple,
     Upsampling,
 )
+from volunet.requests import Preset as PresetName
+from volunet.requests import TrainingRequest
 
 ORIENTATION: Final = "RAS"
 """Every scan is turned to it: one anatomy, one orientation, whatever the scanner wrote."""
@@ -71,7 +72,7 @@ class Preset:
     upsampling: Upsampling
 
 
-PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
+PRESETS: Final[Mapping[PresetName, Preset]] = MappingProxyType(
     {
         # Follows the data set. Batch norm folds into convolutions at inference, and its answer at a
         # voxel depends on the voxel's neighbourhood alone, whatever the size of the volume.
@@ -86,20 +87,10 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
 def plan_from_fingerprint(
     dataset: DataSet,
     fingerprint: Fingerprint,
+    asked: TrainingRequest | None = None,
     *,
-    preset: str = "auto",
-    features: tuple[int, ...] | None = None,
     width: int = WIDTH,
-    patch_size: Size3 | None = None,
     patch_share: float = 1.0,
-    batch_size: int | None = None,
-    spacing_mm: Triple | None = None,
-    norm: NormName | None = None,
-    dropout: float | tuple[float, ...] = 0.0,
-    l1: float = 0.0,
-    l2: float | None = None,
-    augmentation: Augmentation | None = None,
-    patience: int = 0,
     members: int = 1,
 ) -> Plan:
     """Plan the training of a network.
@@ -107,41 +98,20 @@ def plan_from_fingerprint(
     Args:
         dataset: The data set.
         fingerprint: Its numbers, taken in `ORIENTATION`.
-        preset: A key of `PRESETS`.
-        features: Channels of each level, top down, the lowest included; instead of the rule's.
+        asked: What the user asked for, which replaces what the rules say.
         width: Channels of the top level where no features are given; see `choose_features`.
-        patch_size: Size of training patches in voxels, (D, H, W); instead of the rule's.
         patch_share: Share of `levels.PATCH_VOXELS` that a patch may have, where none is given.
-        batch_size: Patches in a batch; instead of `BATCH_SIZE`.
-        spacing_mm: Spacing of the model's grid in mm, (D, H, W); instead of the median.
-        norm: Norm layers; instead of the preset's.
-        dropout: Probability with which a block's channels are dropped; a number, or one a level,
-            of which there are then as many.
-        l1: See `Regularisation.l1`.
-        l2: See `Regularisation.l2`; its default where not given.
-        augmentation: Its strength; instead of `choose_augmentation`.
-        patience: See `Regularisation.patience`.
         members: Networks whose answers are averaged.
 
     Raises:
-        ConfigError: The preset is unknown, or a number that was given is out of its range.
+        ConfigError: Dropout is given for other levels than there are.
     """
-    check_choices(
-        preset=preset,
-        features=features,
-        patch_size=patch_size,
-        batch_size=batch_size,
-        spacing_mm=spacing_mm,
-        norm=norm,
-        dropout=dropout,
-        l1=l1,
-        l2=l2,
-        augmentation=augmentation,
-        patience=patience,
-    )
-    family = PRESETS[preset]
-    features = features or family.features
-    spacing_mm = spacing_mm or choose_spacing(fingerprint)
+    asked = asked or TrainingRequest()
+    check_levels(asked)
+    patch_size, dropout = asked.patch_size, asked.dropout
+    family = PRESETS[asked.preset]
+    features = asked.features or family.features
+    spacing_mm = asked.spacing_mm or choose_spacing(fingerprint)
     # Levels follow the patch: training shows the network nothing larger.
     largest = round(patch_share * PATCH_VOXELS)
     size = patch_size or cap_size(size_on_grid(fingerprint, spacing_mm), largest)
@@ -163,7 +133,7 @@ def plan_from_fingerprint(
         ),
         task=task,
         patch_size=patch_size or plan_patch(size, levels.total_stride, largest),
-        batch_size=batch_size or BATCH_SIZE,
+        batch_size=asked.batch_size if isinstance(asked.batch_size, int) else BATCH_SIZE,
         mirror_axes=choose_mirror_axes(task.names),
         network=NetworkPlan(
             in_channels=len(dataset.channels),
@@ -172,60 +142,35 @@ def plan_from_fingerprint(
             kernels=None if is_plain else levels.kernels,
             strides=None if is_plain else levels.strides,
             upsampling=family.upsampling,
-            norm=norm or family.norm,
+            norm=asked.norm or family.norm,
             activation=family.activation,
             output_activation="none",
             dropout=dropout,
         ),
         regularisation=Regularisation(
-            l1=l1,
-            l2=Regularisation().l2 if l2 is None else l2,
-            augmentation=augmentation or choose_augmentation(fingerprint.num_cases),
-            patience=patience,
+            l1=asked.l1,
+            l2=asked.weight_decay,
+            augmentation=asked.augmentation or choose_augmentation(fingerprint.num_cases),
+            patience=asked.patience,
         ),
         members=members,
         fingerprint=fingerprint,
     )
 
 
-def check_choices(
-    *,
-    preset: str = "auto",
-    features: Sequence[int] | None = None,
-    patch_size: Size3 | None = None,
-    batch_size: int | None = None,
-    spacing_mm: Triple | None = None,
-    norm: str | None = None,
-    dropout: float | Sequence[float] = 0.0,
-    l1: float = 0.0,
-    l2: float | None = None,
-    augmentation: str | None = None,
-    patience: int = 0,
-) -> None:
-    """Refuse arguments of `plan_from_fingerprint` that no data set makes right.
+def check_levels(asked: TrainingRequest) -> None:
+    """Refuse dropout of other levels than the features or the preset have.
 
     Raises:
-        ConfigError: One is out of its range or no choice, or two do not fit together.
+        ConfigError: It is.
     """
-    _check_choice("preset", preset, tuple(PRESETS))
-    _check_positive("features", features)
-    _check_positive("patch_size", patch_size)
-    _check_positive("batch_size", None if batch_size is None else (batch_size,))
-    _check_positive("spacing_mm", spacing_mm)
-    _check_choice("norm", norm, get_args(NormName))
-    _check_choice("augmentation", augmentation, get_args(Augmentation))
-    for name, value in (("l1", l1), ("l2", l2), ("patience", patience)):
-        _check_range(name, value, math.inf)
-    if isinstance(dropout, (int, float)):
-        _check_range("dropout", dropout, 1.0)
+    features = asked.features or PRESETS[asked.preset].features
+    if isinstance(asked.dropout, float) or features is None:
         return
-    for probability in dropout:
-        _check_range("dropout", probability, 1.0)
-    features = features or PRESETS[preset].features
-    if features is not None and len(features) != len(dropout):
+    if len(features) != len(asked.dropout):
         raise ConfigError(
-            "dropout",
-            f"{len(dropout)} numbers for {len(features)} levels",
+            "--dropout",
+            f"{len(asked.dropout)} numbers for {len(features)} levels",
             "Dropout is one number for all levels, or one for each, the lowest included.",
             "Give as many as there are features, or a single number.",
         )
@@ -315,29 +260,3 @@ def choose_mirror_axes(names: Sequence[str]) -> tuple[int, ...]:
         word.lower() for name in names for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
     }
     return () if words & {"left", "right"} else (LEFT_RIGHT_AXIS,)
-
-
-def _check_choice(name: str, value: str | None, choices: Sequence[str]) -> None:
-    if value is not None and value not in choices:
-        raise ConfigError(
-            name, f"{value!r}", f"Choices are {', '.join(choices)}.", "Take one of these."
-        )
-
-
-def _check_range(name: str, value: float | None, limit: float) -> None:
-    # Written so that a NaN fails.
-    if value is not None and not 0 <= value < limit:
-        below = "finite" if limit == math.inf else f"below {limit:g}"
-        raise ConfigError(
-            name, f"{value}", f"{name} is 0 or more and {below}.", "Give another number."
-        )
-
-
-def _check_positive(name: str, values: Sequence[float] | None) -> None:
-    if values is not None and (not values or not all(value > 0 for value in values)):
-        raise ConfigError(
-            name,
-            " × ".join(str(value) for value in values) or "nothing",
-            "Each number must be larger than 0.",
-            f"Give other numbers, or leave {name} to the rule.",
-        )

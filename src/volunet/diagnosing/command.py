@@ -10,34 +10,18 @@ from types import MappingProxyType
 from typing import Final
 
 from volunet.datasets.rules import PRESETS, choose_augmentation
+from volunet.requests import TrainingRequest
 from volunet.training.config import TrainingConfig
 from volunet.training.run_folder import Run, resume_command
-from volunet.training.wishes import Wishes
 
 NEW_FOLDER: Final = "NEW"
 """Stands for the new run folder."""
 
 _DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
     {
-        "fold": None,
-        "preset": "auto",
-        "features": None,
-        "patch_size": None,
-        "batch_size": None,
-        "spacing_mm": None,
-        "loss": None,
-        "optimizer": TrainingConfig.optimizer,
-        "learning_rate": None,
-        "precision": None,
-        "workers": TrainingConfig.workers,
-        "seed": TrainingConfig.seed,
-        "skip_bad": False,
-        "norm": None,
-        "dropout": 0.0,
-        "l1": 0.0,
-        "l2": None,
-        "augmentation": None,
-        "patience": 0,
+        name: field.default
+        for name, field in TrainingRequest.model_fields.items()
+        if name not in ("minutes", "epochs")
     }
 )
 """Flag of ``volunet train``, with underscores, → what it is where it is not given; in the order in
@@ -84,24 +68,18 @@ def examine(subject: str | Path) -> str:
 def _asked(run: Run) -> dict[str, object]:
     """The flags of a run that are not volunet's own choice, its budget first."""
     config = run.config
-    wishes = run.wishes or _told_by_the_plan(run)
-    given = {
-        **wishes.plan,
-        "fold": wishes.fold,
-        "batch_size": wishes.batch_size,
-        "precision": wishes.precision,
-        "skip_bad": wishes.skip_bad,
-        "loss": None if config.loss == run.plan.task.loss(None) else config.loss,
-        "optimizer": config.optimizer,
-        "learning_rate": config.learning_rate,
-        "workers": config.workers,
-        "seed": config.seed,
+    asked = run.asked or _told_by_the_plan(run)
+    given: dict[str, object] = {
+        **asked.model_dump(),
+        # A budget and workers may have been replaced when it went on.
+        "workers": None if config.workers == 1 else config.workers,
     }
     budget: dict[str, object] = (
         {"epochs": config.epochs} if config.minutes is None else {"minutes": config.minutes}
     )
     # The number that a run of an optimizer has by itself may be written down as if it were given.
-    usual = {**_DEFAULTS, "l2": config.own_weight_decay}
+    own = asked.model_copy(update={"l2": None}).weight_decay
+    usual = {**_DEFAULTS, "l2": own, "loss": run.plan.task.loss(None)}
     return budget | {
         name: given[name]
         for name, default in _DEFAULTS.items()
@@ -109,12 +87,17 @@ def _asked(run: Run) -> dict[str, object]:
     }
 
 
-def _told_by_the_plan(run: Run) -> Wishes:
+def _told_by_the_plan(run: Run) -> TrainingRequest:
     """What a run was asked for that did not keep it, as far as its plan differs from the rules'."""
     plan, config = run.plan, run.config
     measures = plan.regularisation
     usual = choose_augmentation(plan.fingerprint.num_cases if plan.fingerprint else 0)
     arguments: dict[str, object] = {
+        "fold": None if config.fold == TrainingConfig.fold else config.fold,
+        "loss": config.loss,
+        "optimizer": config.optimizer,
+        "learning_rate": config.learning_rate,
+        "seed": config.seed,
         "l1": measures.l1,
         "l2": measures.l2,
         "augmentation": None if measures.augmentation == usual else measures.augmentation,
@@ -124,8 +107,7 @@ def _told_by_the_plan(run: Run) -> Wishes:
         norm = plan.network.norm
         arguments["norm"] = None if norm == PRESETS["auto"].norm else norm
         arguments["dropout"] = plan.network.dropout
-    fold = None if config.fold == TrainingConfig.fold else config.fold
-    return Wishes(fold=fold, plan=arguments)
+    return TrainingRequest.of(**arguments)
 
 
 def _flag(name: str, value: object) -> list[str]:

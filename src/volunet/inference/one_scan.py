@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +43,20 @@ def predict_file(
     if run is None:
         grid = read_scan_grid(scan)
         chosen = choose_pass(
-            model, scan.files, grid, target.parent, memory=ways.memory, mode=ways.mode
+            model, scan.files, grid, target.parent, memory=ways.asked.memory, mode=ways.asked.mode
         )
         ways.report.planned(scan.name, chosen)
         if chosen.streamed is not None:
             with scratch_folder(target.parent) as scratch:
                 predict_streamed(
                     model, chosen.streamed, target, scratch,
-                    probabilities=ways.probabilities, stage=stage,
+                    probabilities=ways.asked.probabilities, stage=stage,
                 )  # fmt: skip
             return
     volume = read_scan(scan, len(model.plan.channels))
-    answer = predict_volume(model, volume, probabilities=ways.probabilities, run=run)
-    if ways.compare:
-        exact = predict_in_memory(model, volume, replace(ways, windows=False), target.parent)
+    answer = predict_volume(model, volume, probabilities=ways.asked.probabilities, run=run)
+    if ways.asked.compare:
+        exact = predict_in_memory(model, volume, ways.exact(), target.parent)
         _compare(model, scan.name, answer, exact, ways)
     _write(model, answer, target, ways)
 
@@ -81,26 +80,28 @@ def predict_in_memory(model: Model, scan: Volume, ways: Ways, place: Path) -> An
     name = str(scan.source or "volume")
     run = ways.in_windows(model)
     if run is not None:
-        answer = predict_volume(model, scan, probabilities=ways.probabilities, run=run)
-        if ways.compare:
-            exact = predict_in_memory(model, scan, replace(ways, windows=False), place)
+        answer = predict_volume(model, scan, probabilities=ways.asked.probabilities, run=run)
+        if ways.asked.compare:
+            exact = predict_in_memory(model, scan, ways.exact(), place)
             _compare(model, name, answer, exact, ways)
         return answer
     files = (scan.source or Path("volume"),)
-    chosen = choose_pass(model, files, scan.grid, place, memory=ways.memory, mode=ways.mode)
+    chosen = choose_pass(
+        model, files, scan.grid, place, memory=ways.asked.memory, mode=ways.asked.mode
+    )
     ways.report.planned(name, chosen)
     if chosen.streamed is None:
-        return predict_volume(model, scan, probabilities=ways.probabilities)
+        return predict_volume(model, scan, probabilities=ways.asked.probabilities)
     with scratch_folder(place) as scratch:
         return predict_streamed_volume(
             model, chosen.streamed, scan, scratch,
-            probabilities=ways.probabilities, stage=ways.report.stage,
+            probabilities=ways.asked.probabilities, stage=ways.report.stage,
         )  # fmt: skip
 
 
 def _write(model: Model, result: Any, target: Path, ways: Ways) -> None:
     """Write a result, whole or not at all."""
-    answer = answer_of(model.plan, probabilities=ways.probabilities)
+    answer = answer_of(model.plan, probabilities=ways.asked.probabilities)
     # Written in the scratch folder, which the next run clears if this one is killed.
     with scratch_folder(target.parent) as scratch:
         hidden = scratch / target.name

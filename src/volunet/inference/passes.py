@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
-from volunet.errors import ConfigError, ShapeError
+from volunet.errors import ShapeError
 from volunet.graph.memory import predict_peak
 from volunet.graph.network import infer_sizes
 from volunet.inference.model import Model
 from volunet.inference.streamed import StreamedScan, plan_scan
 from volunet.inference.streaming.planning import NotStreamedError
 from volunet.inference.streaming.process import available_bytes, resident_bytes
+from volunet.requests import Mode
 from volunet.tasks.answer import answer_of
 from volunet.volumes.axes import Shape3
 from volunet.volumes.grid import Grid
 from volunet.volumes.resample import plan_conform
-
-Mode = Literal["auto", "whole", "streamed"]
 
 _SHARE_OF_FREE: Final = 0.9
 """Without a budget, a pass may take this share of what the machine has free."""
@@ -86,13 +85,11 @@ def choose_pass(
             to fit, and without a budget also where the network cannot be streamed.
 
     Raises:
-        ConfigError: There is no such mode.
         BudgetError: The pass does not fit in the budget, or in what is free.
         NotStreamedError: The network can only be run whole, which a budget or the mode forbids.
         VolumeError: The scan does not have the model's channels.
         ShapeError: The network does not work at the scan's size.
     """
-    check_mode(mode)
     on_grid = plan_conform(grid, model.plan.orientation, model.plan.spacing_mm)
     free = available_bytes()
     budget = memory
@@ -116,18 +113,6 @@ def choose_pass(
             return Pass(on_grid.shape, None, whole, None)
         raise
     return Pass(on_grid.shape, streamed, streamed.plan.peak_bytes, memory)
-
-
-def check_mode(mode: str) -> None:
-    """Check that there is such a mode.
-
-    Raises:
-        ConfigError: There is not.
-    """
-    if mode not in get_args(Mode):
-        raise ConfigError(
-            f"--mode {mode}", "no such mode", "auto, whole or streamed.", "Take one of these."
-        )
 
 
 def whole_peak(model: Model, grid: Grid, on_grid: Grid) -> int | None:

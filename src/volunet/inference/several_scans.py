@@ -25,7 +25,6 @@ def predict_files(
     scans: Sequence[Scan],
     output: Path,
     ways: Ways,
-    resume: bool,
     progress: Callable[[float, int], None] | None,
 ) -> list[Path]:
     """Predict scans into a folder.
@@ -33,9 +32,8 @@ def predict_files(
     Args:
         model: The model.
         scans: The scans, of different names.
-        output: The folder; new or empty, but for `resume`.
+        output: The folder; new or empty, but to go on.
         ways: How they are to be predicted.
-        resume: Keep the predictions that are there already.
         progress: Called with the scans done and their number.
 
     Returns:
@@ -48,14 +46,14 @@ def predict_files(
     """
     if output.is_dir():
         clear_scratch(output)  # of runs that were killed
-    if not resume:
+    if not ways.asked.resume:
         check_output_folder(output)
-    answer = answer_of(model.plan, probabilities=ways.probabilities)
+    answer = answer_of(model.plan, probabilities=ways.asked.probabilities)
     written: list[Path] = []
     faults: list[VolunetError] = []
     for done, scan in enumerate(scans):
         target = output / answer.file_name(scan.name, as_zarr=is_zarr(scan.files[0]))
-        if not (resume and target.exists()):
+        if not (ways.asked.resume and target.exists()):
             try:
                 predict_file(model, scan, target, ways, _within(ways, progress, done, len(scans)))
             except (VolumeError, EngineError, ShapeError, BudgetError, NotStreamedError) as error:

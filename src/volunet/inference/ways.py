@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from volunet.errors import ConfigError
 from volunet.extras import check_train_extra
 from volunet.inference.model import Model
-from volunet.inference.passes import Mode, Pass, check_mode
+from volunet.inference.passes import Pass
 from volunet.inference.windows import check_windows, pad_values_of, predict_windows
-from volunet.volumes.axes import Shape3
+from volunet.requests import PredictionRequest
 
 
 @dataclass(frozen=True)
@@ -36,41 +36,44 @@ class Report:
 
 @dataclass(frozen=True)
 class Ways:
-    """How scans are to be predicted; `volunet.predict` documents each."""
+    """How scans are to be predicted.
 
-    memory: int | None
-    mode: Mode
-    windows: bool
-    window_size: Shape3 | None
-    compare: bool
-    probabilities: bool
+    Attributes:
+        asked: What the user asked for.
+        report: What the user is told.
+    """
+
+    asked: PredictionRequest
     report: Report
+
+    def exact(self) -> Ways:
+        """The same without windows."""
+        return replace(self, asked=self.asked.model_copy(update={"windows": False}))
 
     def check(self, model: Model) -> None:
         """Refuse what does not go together before anything is read."""
-        check_mode(self.mode)
-        if self.windows:
+        if self.asked.windows:
             check_windows(model)
-            if self.compare:
+            if self.asked.compare:
                 check_train_extra("predict --compare")
             self._check_windows()
-        elif self.compare or self.window_size is not None:
+        elif self.asked.compare or self.asked.window_size is not None:
             raise ConfigError(
-                "--compare" if self.compare else "--window-size",
+                "--compare" if self.asked.compare else "--window-size",
                 "without --windows",
                 "Both are about the prediction in windows.",
                 "Add --windows, or leave it out.",
             )
 
     def _check_windows(self) -> None:
-        if self.compare and self.probabilities:
+        if self.asked.compare and self.asked.probabilities:
             raise ConfigError(
                 "--compare",
                 "with --probabilities",
                 "Two label maps are compared.",
                 "Leave out one of them.",
             )
-        if not self.compare and (self.memory is not None or self.mode != "auto"):
+        if not self.asked.compare and (self.asked.memory is not None or self.asked.mode != "auto"):
             raise ConfigError(
                 "--windows",
                 "with --memory or --mode",
@@ -80,10 +83,10 @@ class Ways:
 
     def in_windows(self, model: Model) -> Callable[[NDArray[np.float32]], NDArray[Any]] | None:
         """Runs a model in windows; None where windows were not asked for."""
-        if not self.windows:
+        if not self.asked.windows:
             return None
-        size = self.window_size or model.plan.patch_size
-        if self.window_size is None and model.plan.network is None:
+        size = self.asked.window_size or model.plan.patch_size
+        if self.asked.window_size is None and model.plan.network is None:
             raise ConfigError(
                 "--windows",
                 "no --window-size, and the model says none",

@@ -16,8 +16,8 @@ from typing import Final
 from volunet.datasets.cache import PreparedCase
 from volunet.datasets.cases import DataSet
 from volunet.datasets.splits import parse_folds
+from volunet.requests import SEEDS
 from volunet.training.callbacks import Report
-from volunet.training.config import SEEDS
 from volunet.training.fit import FitResult, fit
 from volunet.training.processes import process_rank
 from volunet.training.run_folder import LAST_FILE, Run, member_folder, write_run
@@ -88,7 +88,7 @@ def fit_run(
             run.dataset,
             training,
             validation,
-            wishes=run.wishes,
+            asked=run.asked,
         )
         if process_rank() == 0:
             write_run(member)

@@ -1,32 +1,27 @@
-"""`TrainingConfig`: the flags of ``volunet train`` as data, kept in the run folder."""
+"""`TrainingConfig`: how a network is fitted, as asked for or as measured at the start."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import Final
 
 from volunet.errors import ConfigError
-from volunet.plan import Regularisation
-
-Optimizer = Literal["adamw", "sgd"]
-Precision = Literal["float32", "bfloat16"]
-
-SEEDS: Final = 2**32
-"""Seeds are below it: NumPy's old generators, which augmentation draws from, take no others."""
+from volunet.requests import Optimizer, Precision, TrainingRequest
 
 MOST_VALIDATED: Final = 24
 """Validation cases that each validation during a fit looks at; more would only cost time."""
 
+
+_ASKED: Final = frozenset(TrainingRequest.model_fields)
 
 _LEARNING_RATES: Final[Mapping[Optimizer, float]] = MappingProxyType({"adamw": 3e-3, "sgd": 1e-2})
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to fit a network; each field is a flag of the same name, or is measured at the start.
+    """How to fit a network; ranges are those of `volunet.requests.TrainingRequest`.
 
     Attributes:
         minutes: Wall-clock budget of everything: reading, preparing, fitting, validating.
@@ -66,42 +61,12 @@ class TrainingConfig:
                 "A fit has one budget: minutes of wall clock, or epochs.",
                 "Give one, for instance --minutes 60.",
             )
-        for name, least in (("minutes", 0.0), ("epochs", 0), ("learning_rate", 0.0)):
-            value = getattr(self, name)
-            if value is not None and not least < value < math.inf:
+        shared = {name: value for name, value in vars(self).items() if name in _ASKED}
+        TrainingRequest.of(**shared)
+        for name in ("accumulate", "validation_cases"):
+            if getattr(self, name) < 1:
                 raise ConfigError(
-                    f"--{name.replace('_', '-')} {value}",
-                    "not above 0 and finite",
-                    f"{name} is above 0 and finite.",
-                    "Give another number.",
-                )
-        for name, least in (
-            ("workers", 0),
-            ("seed", 0),
-            ("accumulate", 1),
-            ("validation_cases", 1),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"--{name} {getattr(self, name)}",
-                    f"below {least}",
-                    f"{name} is {least} or more.",
-                    f"Give {least} or more.",
-                )
-        if self.seed >= SEEDS:
-            raise ConfigError(
-                f"--seed {self.seed}",
-                "too large",
-                f"seed is below {SEEDS}.",
-                "Give another number.",
-            )
-        for name, kind in (("optimizer", Optimizer), ("precision", Precision)):
-            if getattr(self, name) not in get_args(kind):
-                raise ConfigError(
-                    f"--{name} {getattr(self, name)}",
-                    f"no such {name}",
-                    f"Choices are {', '.join(get_args(kind))}.",
-                    "Take one of these.",
+                    name, f"{getattr(self, name)}", f"{name} is 1 or more.", "Give 1 or more."
                 )
 
     @property
@@ -114,12 +79,3 @@ class TrainingConfig:
         """The highest learning rate of trial steps by AdamW, whatever the optimizer of the fit."""
         given = self.learning_rate if self.optimizer == "adamw" else None
         return given or _LEARNING_RATES["adamw"]
-
-    @property
-    def own_weight_decay(self) -> float:
-        """The optimizer's own weight decay, where the plan is given none.
-
-        SGD's momentum repeats each pull 100 times, and its highest rate is 3 times AdamW's: for the
-        same pull at a step its number is 300 times smaller.
-        """
-        return {"adamw": Regularisation().l2, "sgd": 3e-5}[self.optimizer]

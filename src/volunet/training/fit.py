@@ -19,6 +19,7 @@ from torch import Tensor
 from volunet.datasets.cache import PreparedCase
 from volunet.errors import TrainingError, VolunetError
 from volunet.plan import Plan
+from volunet.requests import Precision
 from volunet.tasks.objective import objective_of
 from volunet.training.averaging import AveragedWeights
 from volunet.training.budget import Budget, validation_interval_s
@@ -37,7 +38,6 @@ from volunet.training.checkpoints import (
     last_checkpoint,
     read_checkpoint,
 )
-from volunet.training.config import Precision
 from volunet.training.loaders import Loaders, worker_errors
 from volunet.training.memory_probe import is_out_of_memory
 from volunet.training.metrics_log import MetricsLogger

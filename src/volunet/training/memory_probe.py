@@ -20,8 +20,8 @@ from typing import Final
 import torch
 
 from volunet.plan import Plan
+from volunet.requests import Precision
 from volunet.tasks.objective import objective_of
-from volunet.training.config import Precision
 from volunet.training.network import training_network
 
 OUT_OF_MEMORY: Final = 3

@@ -22,8 +22,8 @@ from torch.utils.data import default_collate
 
 from volunet.datasets.patches import Patch
 from volunet.errors import ConfigError
+from volunet.requests import Precision
 from volunet.training.budget import schedule, set_learning_rate
-from volunet.training.config import Precision
 
 STANDARD_ERRORS: Final = 2.0
 """Standard errors by which the estimate of |G|² must lie above 0 to be told from 0."""

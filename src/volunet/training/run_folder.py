@@ -32,8 +32,8 @@ from torch import nn
 from volunet.errors import ConfigError, VolunetError
 from volunet.nets import Ensemble, Network, UNet3d, network_of
 from volunet.plan import Plan, read_plan
+from volunet.requests import TrainingRequest
 from volunet.training.config import TrainingConfig
-from volunet.training.wishes import Wishes
 from volunet.volumes.atomic import atomic_path
 
 RUN_VERSION: Final = 1
@@ -64,8 +64,8 @@ class Run:
         training: Names of the training cases.
         validation: Names of the validation cases.
         prepared_s: Seconds of the budget that had gone before the fit began.
-        wishes: What the user asked for; None in a run that does not tell.
-        is_settled: Whether the plan has followed from the wishes, and from what was measured.
+        asked: What the user asked for; None in a run that does not tell.
+        is_settled: Whether the plan has followed from that, and from what was measured.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ class Run:
     training: tuple[str, ...]
     validation: tuple[str, ...]
     prepared_s: float = 0.0
-    wishes: Wishes | None = None
+    asked: TrainingRequest | None = None
     is_settled: bool = True
 
 
@@ -89,7 +89,7 @@ def write_run(run: Run) -> None:
         "training": run.training,
         "validation": run.validation,
         "prepared_s": run.prepared_s,
-        "wishes": None if run.wishes is None else run.wishes.to_json(),
+        "asked": None if run.asked is None else run.asked.model_dump(mode="json"),
         "is_settled": run.is_settled,
     }
     _write_text(run.folder / RUN_FILE, json.dumps(description, indent=2))
@@ -122,7 +122,7 @@ def read_run(folder: str | Path) -> Run:
             f"This volunet reads version {RUN_VERSION}.",
             "Train again, or use the volunet that wrote it.",
         )
-    wishes = description.get("wishes")
+    asked = description.get("asked", _former_wishes(description))
     plan_file = folder / PLAN_FILE
     try:
         plan = read_plan(plan_file.read_text(encoding="utf-8"), plan_file)
@@ -137,14 +137,25 @@ def read_run(folder: str | Path) -> Run:
             training=tuple(description["training"]),
             validation=tuple(description["validation"]),
             prepared_s=float(description.get("prepared_s", 0.0)),
-            wishes=None if wishes is None else Wishes.from_json(wishes),
+            asked=None if asked is None else TrainingRequest.of(**asked),
             # Runs were described without it as long as wishes ended with their settling.
-            is_settled=bool(description.get("is_settled", wishes is None)),
+            is_settled=bool(description.get("is_settled", asked is None)),
         )
     except VolunetError:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(file, str(error)) from error
+
+
+def _former_wishes(description: dict[str, Any]) -> dict[str, Any] | None:
+    """What was asked for, of a run that kept a part of it as wishes and the rest in its config."""
+    wishes = description.get("wishes")
+    if wishes is None:
+        return None
+    others = ("minutes", "epochs", "optimizer", "learning_rate", "loss", "workers", "seed")
+    kept = {name: description["config"].get(name) for name in others}
+    plan = {name: value for name, value in wishes["plan"].items() if value is not None}
+    return kept | plan | {name: value for name, value in wishes.items() if name != "plan"}
 
 
 def write_weights(folder: Path, network: UNet3d, score: float | None) -> None:

@@ -15,7 +15,7 @@ from volunet.datasets.cache import PreparedCase, prepare_cases
 from volunet.datasets.cases import Case, DataSet
 from volunet.datasets.check import check_dataset
 from volunet.datasets.fingerprint import take_fingerprint
-from volunet.datasets.rules import check_choices, plan_from_fingerprint
+from volunet.datasets.rules import check_levels, plan_from_fingerprint
 from volunet.datasets.splits import (
     DEFAULT_FOLDS,
     Fold,
@@ -25,11 +25,11 @@ from volunet.datasets.splits import (
 )
 from volunet.errors import ConfigError, TrainingError
 from volunet.plan import Fingerprint, Plan
+from volunet.requests import TrainingRequest
 from volunet.training.batch_size import choose_batch_size, sees_one_voxel, smallest_batch
 from volunet.training.config import TrainingConfig
 from volunet.training.fit_to_time import fit_to_time
 from volunet.training.run_folder import CACHE_FOLDER, Run, read_run, write_run
-from volunet.training.wishes import Wishes
 from volunet.volumes import check_output_folder
 
 _log = logging.getLogger(__name__)
@@ -44,8 +44,7 @@ LONGEST_PREPARATION: Final = 0.8
 def start_run(
     dataset: DataSet,
     folder: Path,
-    config: TrainingConfig,
-    wishes: Wishes,
+    asked: TrainingRequest,
     *,
     begun: float,
     counted: Counted,
@@ -55,8 +54,7 @@ def start_run(
     Args:
         dataset: The data set.
         folder: The run folder; new or empty.
-        config: The budget and the settings that are given.
-        wishes: What else the user asked for.
+        asked: What the user asked for, with a budget.
         begun: When the budget's clock began, in `time.monotonic`'s seconds.
         counted: Told how it goes.
 
@@ -69,22 +67,31 @@ def start_run(
         OutputError: The run folder is not empty.
         TrainingError: Reading takes most of the time.
     """
-    _check_early(dataset, wishes)
-    config = replace(config, loss=dataset.annotations.task().loss(config.loss))
+    _check_early(dataset, asked)
+    config = TrainingConfig(
+        minutes=asked.minutes,
+        epochs=asked.epochs,
+        optimizer=asked.optimizer,
+        learning_rate=asked.learning_rate,
+        loss=dataset.annotations.task().loss(asked.loss),
+        precision=asked.precision or "float32",
+        workers=1 if asked.workers is None else asked.workers,
+        seed=asked.seed,
+    )
     check_output_folder(folder)
     in_time = _watched(counted, config, begun, "Give it more time")
     dataset = check_dataset(
-        dataset, skip_bad=wishes.skip_bad, progress=partial(in_time, "check the cases")
+        dataset, skip_bad=asked.skip_bad, progress=partial(in_time, "check the cases")
     )
     # Cases that were left out make fewer folds.
-    config = replace(config, fold=wishes.fold or default_fold(dataset))
+    config = replace(config, fold=asked.fold or default_fold(dataset))
     folds = parse_folds(config.fold, len(dataset.cases))
     training, validation = _split(dataset, folds)
     fingerprint = take_fingerprint(dataset, progress=partial(in_time, "measure the cases"))
-    plan = _plan(dataset, fingerprint, wishes, len(folds))
+    plan = _plan(dataset, fingerprint, asked, len(folds))
     spent_s = time.monotonic() - begun
     root = str(dataset.root.resolve())
-    run = Run(folder, plan, config, root, training, validation, spent_s, wishes, is_settled=False)
+    run = Run(folder, plan, config, root, training, validation, spent_s, asked, is_settled=False)
     write_run(run)
     run = _settle(dataset, run, begun, counted)
     run = replace(run, prepared_s=time.monotonic() - begun)
@@ -197,26 +204,26 @@ def split_names(dataset: DataSet, fold: Fold) -> tuple[tuple[str, ...], tuple[st
 
 def _settle(dataset: DataSet, run: Run, begun: float, counted: Counted) -> Run:
     """Prepare the cases and choose what is measured: the run as it will be fitted."""
-    plan, config, wishes = run.plan, run.config, run.wishes
-    if wishes is None or plan.fingerprint is None:
+    plan, config, asked = run.plan, run.config, run.asked
+    if asked is None or plan.fingerprint is None:
         return run
     advice = "The prepared cases are kept: go on with --resume and more time"
     in_time = _watched(counted, config, begun, advice)
     cases = prepare_run(dataset, run, run.training + run.validation, in_time)
     patches_left = math.inf
     if config.minutes is not None:
-        replan = partial(_plan, dataset, plan.fingerprint, wishes, plan.members)
+        replan = partial(_plan, dataset, plan.fingerprint, asked, plan.members)
         timed = fit_to_time(
             lambda width, share: replan(width=width, patch_share=share),
             config,
             time_left(config.minutes, begun, advice) / plan.members,
-            choose_network=wishes.leave_network,
-            choose_batch=wishes.batch_size is None,
-            choose_precision=wishes.precision is None,
+            choose_network=asked.leaves_network,
+            choose_batch=asked.batch_size is None,
+            choose_precision=asked.precision is None,
         )
         plan, config = timed.plan, timed.config
         patches_left = timed.steps * plan.batch_size
-    if wishes.batch_size == "auto":
+    if asked.batch_size == "auto":
         member = plan.model_copy(update={"members": 1})
         chosen = choose_batch_size(
             member, config, cases[: len(run.training)], patches_left=patches_left
@@ -227,13 +234,14 @@ def _settle(dataset: DataSet, run: Run, begun: float, counted: Counted) -> Run:
 
 
 def _plan(
-    dataset: DataSet, fingerprint: Fingerprint, wishes: Wishes, members: int, **measured: Any
+    dataset: DataSet,
+    fingerprint: Fingerprint,
+    asked: TrainingRequest,
+    members: int,
+    **measured: Any,
 ) -> Plan:
-    """The plan that the wishes leave, with what was measured."""
-    arguments = {**wishes.plan, **measured, "members": members}
-    if isinstance(wishes.batch_size, int):
-        arguments["batch_size"] = wishes.batch_size
-    plan = plan_from_fingerprint(dataset, fingerprint, **arguments)
+    """The plan of what was asked for, with what was measured."""
+    plan = plan_from_fingerprint(dataset, fingerprint, asked, members=members, **measured)
     by_batch = plan.batch_size < smallest_batch(plan)
     if by_batch or (sees_one_voxel(plan) and plan.network and plan.network.norm == "instance"):
         size = "×".join(map(str, plan.patch_size))
@@ -247,17 +255,16 @@ def _plan(
     return plan
 
 
-def _check_early(dataset: DataSet, wishes: Wishes) -> None:
+def _check_early(dataset: DataSet, asked: TrainingRequest) -> None:
     """Refuse, before all cases are read, what none of them will make right.
 
     Raises:
         ConfigError: A flag does not fit.
         DatasetError: There are fewer cases than folds.
     """
-    number = wishes.batch_size if isinstance(wishes.batch_size, int) else None
-    check_choices(**wishes.plan, batch_size=number)
-    if wishes.fold is not None:
-        _split(dataset, parse_folds(wishes.fold, len(dataset.cases)))
+    check_levels(asked)
+    if asked.fold is not None:
+        _split(dataset, parse_folds(asked.fold, len(dataset.cases)))
 
 
 def _watched(counted: Counted, config: TrainingConfig, begun: float, advice: str) -> Counted:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from volunet.plan import Plan
+from volunet.requests import Precision
 from volunet.tasks.objective import objective_of
-from volunet.training.config import Precision, TrainingConfig
+from volunet.training.config import TrainingConfig
 from volunet.training.memory_probe import is_out_of_memory
 from volunet.training.module import FittedModule
 

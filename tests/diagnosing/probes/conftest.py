@@ -22,7 +22,7 @@ def blob_probe(blobs: Path, blob_plan: Plan, tmp_path: Path) -> Callable[..., Ru
     def make(**keys: Any) -> Run:
         network = {k: keys.pop(k) for k in list(keys) if hasattr(blob_plan.network, k)}
         of_plan = {k: keys.pop(k) for k in list(keys) if k in Plan.model_fields}
-        of_task = {k: keys.pop(k) for k in list(keys) if hasattr(blob_plan.task, k)}
+        of_task = {k: keys.pop(k) for k in list(keys) if k in type(blob_plan.task).model_fields}
         changed = {
             "network": blob_plan.network.model_copy(update=network),
             "task": blob_plan.task.model_copy(update=of_task),
