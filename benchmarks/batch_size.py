@@ -84,7 +84,7 @@ def main() -> None:
 def measure(settings: Row, *, data: Path, work: Path) -> Row:
     """Train with one batch; the Dice of each validation, and what the batch was."""
     # Imports PyTorch, which the table does without.
-    from volunet.training.run_folder import read_run
+    from volunet.training.record.run_folder import read_run
 
     training, _ = training_and_test(find_data(data))
     batch = settings["batch"]
@@ -95,7 +95,7 @@ def measure(settings: Row, *, data: Path, work: Path) -> Row:
         for name, value in settings["arguments"].items()
     }
     said = _Said()
-    logger = logging.getLogger("volunet.training.batch_size")
+    logger = logging.getLogger("volunet.training.planning.batch_size")
     logger.setLevel(logging.INFO)
     logger.addHandler(said)
     trained = volunet.train(

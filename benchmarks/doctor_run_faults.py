@@ -27,8 +27,8 @@ from volunet.datasets.patches import TrainingPatches
 from volunet.errors import TrainingError
 from volunet.nets import UNet3d
 from volunet.tasks.segmentation.losses import SegmentationLoss
-from volunet.training import network as training_network
 from volunet.training import start
+from volunet.training.fitting import network as training_network
 
 MINUTES = 0.75
 """Of each training, reading and preparing included."""

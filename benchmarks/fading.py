@@ -61,7 +61,7 @@ def main() -> None:
 
 def measure(settings: Row, *, data: Path, work: Path) -> Row:
     """Train with augmentation that ends so, export, and score the validation cases."""
-    from volunet.training import budget  # imports PyTorch, which the table does without
+    from volunet.training.fitting import budget  # imports PyTorch, which the table does without
 
     # A share of nothing, as 0 cannot be divided by.
     budget.FADING = settings["fading"] or 1e-9  # type: ignore[misc]

@@ -5,7 +5,8 @@ On the notes' network (`volunet.nets.notes_plan(1, 1)`, 32 to 512 channels, fres
 - parameters and FLOPs at 1×1×224×144×144, beside PyTorch's own count;
 - the predicted peak memory of a pass at three sizes, beside the measured highest resident set above
   that before the model was loaded, each engine and size in a process of its own. The numbers in
-  `volunet.graph.memory` were set at other sizes (64³ to 128×160×144), on this network and others;
+  `volunet.graph.inspecting.memory` were set at other sizes (64³ to 128×160×144), on this network
+  and others;
 - the receptive field of every phase of the output and of both ends, on each axis, beside the
   gradient's support. For the gradient every weight is positive and each max pooling an average
   pooling of the same window: a maximum's gradient shows one voxel of its window only;
@@ -225,8 +226,8 @@ def _receptive_field(file: Path) -> str:
     import torch
 
     from volunet.graph import read_onnx
+    from volunet.graph.inspecting.receptive_field import find_fields
     from volunet.graph.network import infer_sizes
-    from volunet.graph.receptive_field import find_fields
 
     network = _averaging_network(torch)
     rows = []

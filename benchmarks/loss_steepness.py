@@ -29,9 +29,9 @@ from volunet.datasets.splits import Fold, split_cases
 from volunet.requests import TrainingRequest
 from volunet.tasks.segmentation.losses import SegmentationLoss
 from volunet.tasks.segmentation.plan import LossName
-from volunet.training.budget import schedule, set_learning_rate
 from volunet.training.config import TrainingConfig
-from volunet.training.module import FittedModule
+from volunet.training.fitting.budget import schedule, set_learning_rate
+from volunet.training.fitting.module import FittedModule
 
 FEATURES = (8, 16, 32, 64)
 PATCH_SIZE = (40, 56, 40)

@@ -181,7 +181,7 @@ def _compare_at(path: str, size: Size3) -> dict[str, float]:
     import numpy as np
     import torch
 
-    from volunet.graph.onnx_file import read_onnx
+    from volunet.graph.reading.onnx_file import read_onnx
     from volunet.inference.engines import open_engine
     from volunet.inference.engines.torch_graph import TorchGraph
 
@@ -214,7 +214,7 @@ def _gap(a: Any, b: Any) -> float:
 
 def _streamed(path: str, x: Any, budget: int | None) -> tuple[Any, Any]:
     """The logits of a streamed pass, and its plan."""
-    from volunet.graph.onnx_file import read_onnx
+    from volunet.graph.reading.onnx_file import read_onnx
     from volunet.inference.streaming.planning import plan_stream
 
     size = x.shape[2:]
@@ -342,7 +342,7 @@ def against_whole(folder: Path, plainconv: Path | None) -> str:
 
 
 def _time(path: str, text: str) -> dict[str, float]:
-    from volunet.graph.onnx_file import read_onnx
+    from volunet.graph.reading.onnx_file import read_onnx
     from volunet.inference.engines import open_engine
     from volunet.inference.streaming.planning import plan_stream
 
@@ -395,7 +395,7 @@ def _monai(path: str, text: str) -> dict[str, float]:
     import torch
     from monai.inferers import sliding_window_inference
 
-    from volunet.graph.onnx_file import find_plan, read_onnx, weights_of
+    from volunet.graph.reading.onnx_file import find_plan, read_onnx, weights_of
     from volunet.inference.engines import open_engine
     from volunet.nets.deployed import DeployedNetwork
     from volunet.nets.presets import network_of
@@ -427,7 +427,7 @@ def _monai(path: str, text: str) -> dict[str, float]:
 
 
 def _time_streamed(path: str, x: Any) -> float:
-    from volunet.graph.onnx_file import read_onnx
+    from volunet.graph.reading.onnx_file import read_onnx
     from volunet.inference.streaming.planning import plan_stream
 
     plan = plan_stream(

@@ -35,9 +35,9 @@ from volunet.datasets.rules import plan_from_fingerprint
 from volunet.nets import network_of
 from volunet.plan import Plan
 from volunet.tasks.segmentation.losses import SegmentationLoss
-from volunet.training.averaging import average
-from volunet.training.curve import read_metrics
-from volunet.training.run_folder import read_run
+from volunet.training.fitting.averaging import average
+from volunet.training.record.curve import read_metrics
+from volunet.training.record.run_folder import read_run
 from volunet.volumes import conform, conform_labels
 from volunet.volumes.normalise import normalise
 

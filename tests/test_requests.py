@@ -13,7 +13,7 @@ from volunet.api.predict import PredictOptions, predict
 from volunet.api.train import train
 from volunet.errors import ConfigError
 from volunet.requests import PredictionRequest, TrainingRequest
-from volunet.training.run_folder import read_run, write_run
+from volunet.training.record.run_folder import read_run, write_run
 
 BESIDE = {
     train: {"dataset", "output", "resume", "progress"},
@@ -157,7 +157,7 @@ def test_a_run_of_before_kept_wishes(run: Any) -> None:
 def run(tmp_path: Path, blob_plan: Any) -> Any:
     """Make a run that was asked for so."""
     from volunet.training.config import TrainingConfig
-    from volunet.training.run_folder import Run
+    from volunet.training.record.run_folder import Run
 
     def make(asked: TrainingRequest) -> Run:
         return Run(tmp_path, blob_plan, TrainingConfig(epochs=1), "d", ("a",), ("b",), asked=asked)

@@ -21,7 +21,7 @@ def bagged_run(
 ) -> Path:
     """A run folder of three members for `blobs`; not to be changed."""
     from volunet.training.config import TrainingConfig
-    from volunet.training.run_folder import Run, member_folder, write_run, write_weights
+    from volunet.training.record.run_folder import Run, member_folder, write_run, write_weights
 
     folder = tmp_path_factory.mktemp("shared") / "bagged"
     names = tuple(f"blob_{index}" for index in range(3))

@@ -13,7 +13,7 @@ from volunet.errors import ConfigError, OutputError
 from volunet.inference import open_engine, open_model
 from volunet.inference.engines.torch_engine import TorchEngine
 from volunet.nets.deployed import DeployedNetwork
-from volunet.training.run_folder import member_folder, read_network, read_run
+from volunet.training.record.run_folder import member_folder, read_network, read_run
 
 
 @pytest.fixture(scope="module")

@@ -274,7 +274,7 @@ def test_a_run_folder_is_a_model(
     engine: str,
 ) -> None:
     from volunet.training.config import TrainingConfig
-    from volunet.training.run_folder import Run, write_run, write_weights
+    from volunet.training.record.run_folder import Run, write_run, write_weights
 
     data = tiny_onnx.read_bytes()
     monkeypatch.setattr("volunet.exporting.convert.convert", lambda network, plan: data)

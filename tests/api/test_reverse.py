@@ -23,7 +23,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from volunet.api import reverse as api
 from volunet.api.reverse import Reversed, reverse
 from volunet.errors import ConfigError, OutputError, ReverseError
-from volunet.reversing.verification import TOLERANCE
+from volunet.reversing.proof.verification import TOLERANCE
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 

@@ -6,7 +6,7 @@ import pytest
 
 from volunet.api.shapes import shapes
 from volunet.errors import ConfigError, ShapeError
-from volunet.graph.shape_question import AxisSetting
+from volunet.graph.shapes.question import AxisSetting
 
 
 def test_notes_upsampling():

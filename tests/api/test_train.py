@@ -14,7 +14,7 @@ import pytest
 import volunet
 from volunet.errors import ConfigError, DatasetError, OutputError
 from volunet.training import start
-from volunet.training.fit_to_time import TimedPlan
+from volunet.training.planning.fit_to_time import TimedPlan
 
 TINY = {"features": (2, 4), "patch_size": (12, 12, 12), "workers": 0}
 

@@ -6,6 +6,7 @@ import graphlib
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,9 @@ def test_imports_point_only_downward() -> None:
     pytest.importorskip("importlinter", reason="needs the extra 'dev'")
     done = lint_imports(ROOT / "src", ROOT / "pyproject.toml")
     assert done.returncode == 0, done.stdout
-    assert "2 kept, 0 broken" in done.stdout
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = len(settings["tool"]["importlinter"]["contracts"])
+    assert f"{contracts} kept, 0 broken" in done.stdout
 
 
 def test_an_import_that_points_upward_breaks_the_contract(tmp_path: Path) -> None:
@@ -88,6 +91,7 @@ def test_pytorch_is_not_imported(statement: str) -> None:
 
 WITHOUT_TORCH = """
 import sys
+import tomllib
 sys.modules["torch"] = None  # what an import of PyTorch then says: ModuleNotFoundError
 import volunet
 model, scan, output = sys.argv[1:]

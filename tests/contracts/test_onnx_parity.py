@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from volunet.exporting.convert import convert, example_size
-from volunet.graph.limits import find_limits
+from volunet.graph.inspecting.limits import find_limits
 from volunet.graph.network import infer_sizes
-from volunet.graph.onnx_file import parse_onnx
+from volunet.graph.reading.onnx_file import parse_onnx
 from volunet.inference.engines import open_engine
 from volunet.plan import NetworkPlan, Plan
 from volunet.volumes.normalise import normalise

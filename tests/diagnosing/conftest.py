@@ -17,8 +17,8 @@ from volunet.diagnosing.probes.probed import Probed
 from volunet.diagnosing.record import LayerLook, Record
 from volunet.plan import Fingerprint, NetworkPlan, Plan, Regularisation
 from volunet.training.config import TrainingConfig
-from volunet.training.noise_scale import NoiseScale
-from volunet.training.run_folder import Run, write_run
+from volunet.training.planning.noise_scale import NoiseScale
+from volunet.training.record.run_folder import Run, write_run
 
 ROWS = 20
 """Rows of each figure, one in 20 steps; every fourth is a validation."""

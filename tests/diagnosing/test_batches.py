@@ -15,7 +15,7 @@ from volunet.diagnosing.batches import (
 )
 from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.probes.probed import Probed
-from volunet.training.noise_scale import NoiseScale
+from volunet.training.planning.noise_scale import NoiseScale
 
 
 def noise(value, error=0.0, squared=1.0, squared_error=0.01):

@@ -12,7 +12,7 @@ import typer
 from volunet.cli.main import app
 from volunet.diagnosing.command import examine, go_on, train_again
 from volunet.requests import TrainingRequest
-from volunet.training.run_folder import read_run, write_run
+from volunet.training.record.run_folder import read_run, write_run
 
 
 def parameters(command):

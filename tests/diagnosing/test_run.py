@@ -10,7 +10,7 @@ import pytest
 
 from volunet.diagnosing.run import CHECKS, diagnose_run
 from volunet.errors import ConfigError
-from volunet.training.run_folder import write_run
+from volunet.training.record.run_folder import write_run
 
 NOT_PROBED = (
     "batch-too-small: noise scale: the probes were not run",

@@ -167,7 +167,7 @@ def bias_for(index: int) -> Callable[[Any], Any]:
 
 
 def engines_plan(file: Path) -> Plan | None:
-    from volunet.graph.onnx_file import find_plan, read_onnx
+    from volunet.graph.reading.onnx_file import find_plan, read_onnx
 
     return find_plan(read_onnx(file), file)
 

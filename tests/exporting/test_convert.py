@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 import volunet
 from volunet.exporting.convert import convert, example_size
-from volunet.graph.onnx_file import find_plan, read_onnx
+from volunet.graph.reading.onnx_file import find_plan, read_onnx
 from volunet.nets import UNet3d, network_of
 from volunet.plan import Plan
 

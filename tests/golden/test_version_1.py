@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import volunet
-from volunet.graph.onnx_file import find_plan, read_onnx
+from volunet.graph.reading.onnx_file import find_plan, read_onnx
 
 FOLDER = Path(__file__).with_name("version_1")
 

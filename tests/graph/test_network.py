@@ -12,7 +12,7 @@ from onnx import helper
 
 from volunet.errors import ShapeError
 from volunet.graph.network import infer_sizes
-from volunet.graph.onnx_file import read_onnx
+from volunet.graph.reading.onnx_file import read_onnx
 from volunet.graph.sizes import shape_text
 
 Make = Callable[..., ir.Model]

@@ -9,8 +9,9 @@ import onnx_ir as ir
 import pytest
 
 from volunet.errors import ShapeError
+from volunet.graph.bounds import minimum
 from volunet.graph.node import Node, Requirement
-from volunet.graph.sizes import Size, floor_div, minimum, symbol
+from volunet.graph.sizes import Size, floor_div, symbol
 from volunet.graph.tensors import Tensor
 
 D, H = symbol("d"), symbol("h")

@@ -18,8 +18,8 @@ from onnx_ir.serde import SerdeError
 
 from volunet.errors import VolunetError
 from volunet.graph.drawing import draw_svg
-from volunet.graph.inspection import inspect_model, network_at
-from volunet.graph.structure import check_structure
+from volunet.graph.inspecting.inspection import inspect_model, network_at
+from volunet.graph.reading.structure import check_structure
 
 NUMBERS = (-(2**40), -5, -1, 0, 1, 2, 3, 99, 2**40)
 

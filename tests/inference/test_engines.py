@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from volunet.errors import EngineError
-from volunet.graph.onnx_file import find_plan, read_onnx
+from volunet.graph.reading.onnx_file import find_plan, read_onnx
 from volunet.inference.engines import (
     ENGINES,
     choose_engine,

@@ -12,10 +12,10 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from volunet.graph import infer_sizes
 from volunet.graph.operators import Source
-from volunet.reversing.constants import Constants
-from volunet.reversing.grammar import Step, step_of
-from volunet.reversing.layers import Layer, form_of
-from volunet.reversing.reading import Reading, read_layers
+from volunet.reversing.reading.constants import Constants
+from volunet.reversing.reading.layers import Layer, form_of
+from volunet.reversing.reading.nodes import Reading, read_layers
+from volunet.reversing.structure.grammar import Step, step_of
 
 _ROLES = {
     "nn.ConvT": "upsampling",

@@ -18,7 +18,7 @@ import pytest
 import volunet
 from volunet.errors import ConfigError, DatasetError
 from volunet.plan import TASKS
-from volunet.training.run_folder import read_run
+from volunet.training.record.run_folder import read_run
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from volunet.requests import TrainingRequest
 from volunet.training import bagging
 from volunet.training.bagging import SHORTEST_S, fit_run
 from volunet.training.config import TrainingConfig
-from volunet.training.fit import FitResult
-from volunet.training.run_folder import Run, read_run
+from volunet.training.fitting.fit import FitResult
+from volunet.training.record.run_folder import Run, read_run
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 
 import volunet
 from volunet.errors import DatasetError, OutputError, TrainingError
-from volunet.training import checkpoints
-from volunet.training.checkpoints import read_checkpoint
-from volunet.training.module import FittedModule
-from volunet.training.run_folder import read_run
+from volunet.training.fitting import checkpoints
+from volunet.training.fitting.checkpoints import read_checkpoint
+from volunet.training.fitting.module import FittedModule
+from volunet.training.record.run_folder import read_run
 
 TINY = {"features": (4, 8), "patch_size": (12, 12, 12), "workers": 0}
 """Of four blobs three train: two steps of two patches an epoch."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from volunet.training.checkpoints import read_checkpoint
-from volunet.training.run_folder import read_best_score, read_network, read_run
+from volunet.training.fitting.checkpoints import read_checkpoint
+from volunet.training.record.run_folder import read_best_score, read_network, read_run
 
 FLAGS = (
     "--features", "4,8", "--patch-size", "12", "--batch-size", "2", "--precision", "float32",

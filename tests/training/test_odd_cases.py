@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 import volunet
 from volunet.errors import ConfigError, DatasetError
-from volunet.training.checkpoints import read_checkpoint
-from volunet.training.curve import read_metrics
+from volunet.training.fitting.checkpoints import read_checkpoint
+from volunet.training.record.curve import read_metrics
 
 TINY = {"features": (4, 8), "patch_size": (12, 12, 12), "workers": 0}
 """Of four blobs three train: two steps of two patches an epoch."""

@@ -21,10 +21,11 @@ import volunet
 from volunet.datasets.patches import TrainingPatches
 from volunet.errors import ConfigError, TrainingError
 from volunet.nets import Ensemble
-from volunet.training import checkpoints, start
-from volunet.training.checkpoints import read_checkpoint
-from volunet.training.fit_to_time import TimedPlan
-from volunet.training.run_folder import read_network, read_run
+from volunet.training import start
+from volunet.training.fitting import checkpoints
+from volunet.training.fitting.checkpoints import read_checkpoint
+from volunet.training.planning.fit_to_time import TimedPlan
+from volunet.training.record.run_folder import read_network, read_run
 
 TINY = {"features": (4, 8), "patch_size": (12, 12, 12), "workers": 0}
 """Of four blobs three train: two steps of two patches an epoch."""

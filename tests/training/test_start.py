@@ -18,8 +18,8 @@ from volunet.errors import ConfigError, DatasetError, OutputError, TrainingError
 from volunet.requests import TrainingRequest
 from volunet.tasks.segmentation.annotations import LabelMaps
 from volunet.training import start
-from volunet.training.fit_to_time import TimedPlan
-from volunet.training.run_folder import read_run
+from volunet.training.planning.fit_to_time import TimedPlan
+from volunet.training.record.run_folder import read_run
 from volunet.training.start import (
     LONGEST_PREPARATION,
     default_fold,

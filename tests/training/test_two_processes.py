@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from volunet.training.run_folder import read_network, read_run
+from volunet.training.record.run_folder import read_network, read_run
 
 FLAGS = ("--features", "4,8", "--patch-size", "12", "--workers", "0", "--fold", "1/7")
 """Of seven blobs six train: two steps of two times two patches an epoch."""
@@ -20,7 +20,8 @@ import functools, json, os, sys, time
 import pytorch_lightning as pl
 import volunet
 from volunet.datasets.patches import TrainingPatches
-from volunet.training import fit as fit_module, start
+from volunet.training import start
+from volunet.training.fitting import fit as fit_module
 
 dataset, run, told, keys = sys.argv[1:]
 begun = time.monotonic()
@@ -51,7 +52,7 @@ def fit(self, module, *arguments, **options):
 TrainingPatches.__getitem__, pl.Trainer.fit = item, fit
 fault = json.loads(keys).pop("fault", None)
 if fault is not None:
-    from volunet.training.module import FittedModule
+    from volunet.training.fitting.module import FittedModule
     original_step = FittedModule.training_step
 
     def step(self, batch, batch_idx):

@@ -9,7 +9,7 @@ from typing import get_args
 from volunet.api.graph_of import graph_of
 from volunet.errors import ConfigError, OutputError, ShapeError
 from volunet.graph.drawing import Style, draw_svg, svg_to_png
-from volunet.graph.inspection import describe_failure, network_at
+from volunet.graph.inspecting.inspection import describe_failure, network_at
 from volunet.volumes import atomic_path
 
 

@@ -42,7 +42,7 @@ def export(
     """
     check_train_extra("export")
     from volunet.exporting.verified import export_network
-    from volunet.training.run_folder import read_network, read_run
+    from volunet.training.record.run_folder import read_network, read_run
 
     found = read_run(run)
     plan = found.plan.model_copy(update={"task": found.plan.task.answering(answer)})

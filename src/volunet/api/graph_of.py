@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from volunet.errors import ConfigError
 from volunet.extras import check_train_extra
-from volunet.graph.onnx_file import find_plan, parse_onnx, read_onnx
+from volunet.graph.reading.onnx_file import find_plan, parse_onnx, read_onnx
 from volunet.plan import Normalisation, Plan
 from volunet.tasks.segmentation.plan import Segmentation
 
@@ -31,7 +31,7 @@ def graph_of(model: str | Path) -> tuple[ir.Model, Plan | None]:
     path = Path(model)
     if path.is_dir():
         check_train_extra("the graph of a run folder")
-        from volunet.training.run_folder import read_run
+        from volunet.training.record.run_folder import read_run
 
         return _of_plan(read_run(path).plan)
     graph = read_onnx(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from volunet.api.graph_of import graph_of
 from volunet.errors import ConfigError
-from volunet.graph.inspection import Inspection, inspect_model
+from volunet.graph.inspecting.inspection import Inspection, inspect_model
 
 
 def inspect(model: str | Path, size: Sequence[int] | None = None) -> Inspection:

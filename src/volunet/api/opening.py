@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from volunet.extras import check_train_extra
-from volunet.graph.onnx_file import parse_onnx
+from volunet.graph.reading.onnx_file import parse_onnx
 from volunet.inference import ForeignModel, Model, choose_engine, open_engine, open_model
 from volunet.inference.engines import DeferredEngine
 
@@ -37,7 +37,7 @@ def open_any(
     from volunet.exporting.convert import convert
     from volunet.inference.engines.torch_engine import TorchEngine
     from volunet.nets.deployed import DeployedNetwork
-    from volunet.training.run_folder import read_network, read_run
+    from volunet.training.record.run_folder import read_network, read_run
 
     run = read_run(model)
     network = read_network(run)

@@ -17,14 +17,14 @@ from safetensors.numpy import save
 from volunet.errors import ConfigError, OutputError, ReverseError
 from volunet.graph import Network, find_plan, infer_sizes, read_onnx
 from volunet.graph.netron import read_netron
-from volunet.reversing.constants import Constants
-from volunet.reversing.idioms import joined
-from volunet.reversing.reading import Reading, read_layers
-from volunet.reversing.trainable import with_batch_norms
-from volunet.reversing.verification import Verification, can_verify, verify
-from volunet.reversing.verified_sizes import choose_sizes
-from volunet.reversing.weights import count_parameters, state_of
-from volunet.reversing.writing import Written, write_source
+from volunet.reversing.proof.verification import Verification, can_verify, verify
+from volunet.reversing.proof.verified_sizes import choose_sizes
+from volunet.reversing.reading.constants import Constants
+from volunet.reversing.reading.idioms import joined
+from volunet.reversing.reading.nodes import Reading, read_layers
+from volunet.reversing.reading.trainable import with_batch_norms
+from volunet.reversing.writing.source import Written, write_source
+from volunet.reversing.writing.weights import count_parameters, state_of
 from volunet.volumes import atomic_path
 
 SUFFIXES: Final = (".onnx", ".svg")

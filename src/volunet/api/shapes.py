@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
 from volunet.errors import ConfigError
-from volunet.graph.shape_question import (
+from volunet.graph.shapes.question import (
     AXIS_NAMES,
     FLAGS,
     AxisSetting,
@@ -17,7 +17,7 @@ from volunet.graph.shape_question import (
     ShapeQuestion,
     check_question,
 )
-from volunet.graph.shape_wanted import Wanted, plan_wanted
+from volunet.graph.shapes.wanted import Wanted, plan_wanted
 
 Padding = int | tuple[int, int]
 """Slices on both sides of an axis, or in front and behind."""

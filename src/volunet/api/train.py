@@ -121,15 +121,15 @@ def train(
     check_train_extra("train")
     asked = TrainingRequest.of(**{name: given[name] for name in TrainingRequest.model_fields})
     from volunet.training.bagging import fit_run
-    from volunet.training.processes import (
+    from volunet.training.fitting.processes import (
         first_alone,
         hear_last_words,
         joined_processes,
         process_rank,
     )
-    from volunet.training.run_folder import read_run
+    from volunet.training.fitting.telemetry import DivergedError
+    from volunet.training.record.run_folder import read_run
     from volunet.training.start import prepare_run, resume_run, start_run
-    from volunet.training.telemetry import DivergedError
 
     output = Path(output)
     found = read_dataset(dataset)

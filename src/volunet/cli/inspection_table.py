@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from volunet.graph.inspection import Inspection, Layer
+from volunet.graph.inspecting.inspection import Inspection, Layer
 
 _SHORTEST_NAME, _LONGEST_NAME, _OTHER_COLUMNS = 12, 36, 115
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

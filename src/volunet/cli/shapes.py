@@ -14,8 +14,8 @@ from volunet.errors import ConfigError
 
 if TYPE_CHECKING:
     from volunet.api.shapes import Padding, Shapes
-    from volunet.graph.shape_question import ShapeQuestion
-    from volunet.graph.shape_wanted import Nearest, Suggestion, Wanted
+    from volunet.graph.shapes.question import ShapeQuestion
+    from volunet.graph.shapes.wanted import Nearest, Suggestion, Wanted
 
 
 def shapes(
@@ -155,7 +155,7 @@ def _axes(question: ShapeQuestion, indices: list[int]) -> str:
 
 
 def _wanted_lines(question: ShapeQuestion, wanted: Wanted) -> Iterator[str]:
-    from volunet.graph.shape_question import FLAGS
+    from volunet.graph.shapes.question import FLAGS
 
     if wanted.is_output:
         yield f"{_sizes(wanted.size)} is what comes out already."

@@ -64,8 +64,8 @@ def train(
     TrainingRequest.of(**asked)  # before anything is loaded that takes a while
     check_train_extra("train")
     from volunet.api.train import train as fit
-    from volunet.training.processes import process_rank
-    from volunet.training.run_folder import resume_command
+    from volunet.training.fitting.processes import process_rank
+    from volunet.training.record.run_folder import resume_command
 
     is_first = process_rank() == 0
     if not is_first:  # one of them speaks for all; an error each says for itself

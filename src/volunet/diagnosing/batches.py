@@ -11,8 +11,8 @@ from volunet.diagnosing.command import examine, train_again
 from volunet.diagnosing.finding import Certainty, Finding
 from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import Record
-from volunet.training.fit_to_time import FEWEST_STEPS
-from volunet.training.noise_scale import NoiseScale
+from volunet.training.planning.fit_to_time import FEWEST_STEPS
+from volunet.training.planning.noise_scale import NoiseScale
 
 NEXT_TO_NONE: Final = 0.02
 LITTLE: Final = 0.4

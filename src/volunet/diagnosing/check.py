@@ -9,7 +9,7 @@ from typing import Final
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut, Looks
 from volunet.diagnosing.record import Record
-from volunet.training.run_folder import LAYERS_FILE, METRICS_FILE
+from volunet.training.record.run_folder import LAYERS_FILE, METRICS_FILE
 
 Answer = Finding | LeftOut | None
 """What a look answers: a fault, that it could not look, or that nothing is wrong."""

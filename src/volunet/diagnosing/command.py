@@ -12,7 +12,7 @@ from typing import Final
 from volunet.datasets.rules import PRESETS, choose_augmentation
 from volunet.requests import TrainingRequest
 from volunet.training.config import TrainingConfig
-from volunet.training.run_folder import Run, resume_command
+from volunet.training.record.run_folder import Run, resume_command
 
 NEW_FOLDER: Final = "NEW"
 """Stands for the new run folder."""

@@ -12,7 +12,7 @@ from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.probes.material import find_cases, not_finite
 from volunet.diagnosing.record import Record, Series
-from volunet.training.fit_to_time import FEWEST_STEPS
+from volunet.training.planning.fit_to_time import FEWEST_STEPS
 
 RISEN: Final = 1.25
 """A loss that ends at so many times its lowest has risen; it is the mean of dozens of batches."""

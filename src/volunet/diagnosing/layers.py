@@ -12,7 +12,7 @@ from volunet.diagnosing.finding import Certainty, Finding
 from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import LayerLook, Record
 from volunet.plan import ActivationName
-from volunet.training.telemetry import GRADIENT_NORM
+from volunet.training.fitting.telemetry import GRADIENT_NORM
 
 MANY_SILENT: Final = 0.5
 """Share of a layer's channels; behind norm layers healthy networks stay below 0.2. Without them

@@ -14,8 +14,8 @@ from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import LayerLook, Record
-from volunet.training.budget import WARM_UP_STEPS
-from volunet.training.run_folder import LAYERS_FILE
+from volunet.training.fitting.budget import WARM_UP_STEPS
+from volunet.training.record.run_folder import LAYERS_FILE
 
 FEWEST_ROWS: Final = 3
 """Rows with a finite loss that a judgement of it takes."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from volunet.diagnosing.probes.probed import Probed
 from volunet.errors import ConfigError
 from volunet.plan import ValidationScore
-from volunet.training.curve import read_metrics
-from volunet.training.run_folder import LAYERS_FILE, METRICS_FILE, Run
+from volunet.training.record.curve import read_metrics
+from volunet.training.record.run_folder import LAYERS_FILE, METRICS_FILE, Run
 
 Series = Sequence[tuple[int, float]]
 """(step, value) in the order of the steps."""

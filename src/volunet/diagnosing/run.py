@@ -23,7 +23,7 @@ from volunet.diagnosing.finding import Finding, order_findings
 from volunet.diagnosing.members import merge_consequences, merge_findings, merge_left_out
 from volunet.diagnosing.probes.probed import SECONDS, Counted, Probed, run_probes
 from volunet.diagnosing.record import read_record
-from volunet.training.run_folder import RUN_FILE, Run, member_folder, read_run
+from volunet.training.record.run_folder import RUN_FILE, Run, member_folder, read_run
 
 CHECKS: Final[tuple[Check, ...]] = (
     *learning_rates.CHECKS,

@@ -15,7 +15,7 @@ from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import Record
 from volunet.plan import OutputActivation
-from volunet.training.run_folder import LAYERS_FILE, WEIGHTS_FILE
+from volunet.training.record.run_folder import LAYERS_FILE, WEIGHTS_FILE
 
 STRONG_DECAY: Final = 1e-3
 """Share of each weight that a step takes away at the highest rate: from here on weights halve in

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from volunet.errors import ConfigError, EngineError
-from volunet.graph.onnx_file import find_plan, read_onnx
+from volunet.graph.reading.onnx_file import find_plan, read_onnx
 from volunet.inference.engines import Engine, installed_engines, open_engine
 from volunet.plan import Normalisation, Plan, Size3
 

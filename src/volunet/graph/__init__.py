@@ -15,8 +15,8 @@
 =================== ==========================================================================
 """
 
-from volunet.graph.inspection import Inspection, inspect_model
+from volunet.graph.inspecting.inspection import Inspection, inspect_model
 from volunet.graph.network import Network, infer_sizes
-from volunet.graph.onnx_file import find_plan, read_onnx
+from volunet.graph.reading.onnx_file import find_plan, read_onnx
 
 __all__ = ["Inspection", "Network", "find_plan", "infer_sizes", "inspect_model", "read_onnx"]

@@ -9,7 +9,8 @@ from typing import Literal
 import onnx_ir as ir
 
 from volunet.errors import ShapeError
-from volunet.graph.sizes import Size, lower_bound, shape_text
+from volunet.graph.bounds import lower_bound
+from volunet.graph.sizes import Size, shape_text
 from volunet.graph.tensors import Shape, Tensor, Value, whole_values
 
 Relation = Literal["==", ">=", "broadcast"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from volunet.errors import ConfigError
-from volunet.graph.onnx_file import find_plan, read_onnx
+from volunet.graph.reading.onnx_file import find_plan, read_onnx
 from volunet.inference.engines import DeferredEngine, Engine, choose_engine, open_engine
 from volunet.plan import METADATA_KEY, Normalisation, NormalisationKind, Plan, Triple
 from volunet.tasks.segmentation.plan import Segmentation

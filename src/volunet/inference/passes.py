@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from volunet.errors import ShapeError
-from volunet.graph.memory import predict_peak
+from volunet.graph.inspecting.memory import predict_peak
 from volunet.graph.network import infer_sizes
 from volunet.inference.model import Model
 from volunet.inference.streamed import StreamedScan, plan_scan

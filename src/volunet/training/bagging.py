@@ -17,10 +17,10 @@ from volunet.datasets.cache import PreparedCase
 from volunet.datasets.cases import DataSet
 from volunet.datasets.splits import parse_folds
 from volunet.requests import SEEDS
-from volunet.training.callbacks import Report
-from volunet.training.fit import FitResult, fit
-from volunet.training.processes import process_rank
-from volunet.training.run_folder import LAST_FILE, Run, member_folder, write_run
+from volunet.training.fitting.callbacks import Report
+from volunet.training.fitting.fit import FitResult, fit
+from volunet.training.fitting.processes import process_rank
+from volunet.training.record.run_folder import LAST_FILE, Run, member_folder, write_run
 from volunet.training.start import split_names
 
 SHORTEST_S: Final = 1.0

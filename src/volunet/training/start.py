@@ -26,10 +26,10 @@ from volunet.datasets.splits import (
 from volunet.errors import ConfigError, TrainingError
 from volunet.plan import Fingerprint, Plan
 from volunet.requests import TrainingRequest
-from volunet.training.batch_size import choose_batch_size, sees_one_voxel, smallest_batch
 from volunet.training.config import TrainingConfig
-from volunet.training.fit_to_time import fit_to_time
-from volunet.training.run_folder import CACHE_FOLDER, Run, read_run, write_run
+from volunet.training.planning.batch_size import choose_batch_size, sees_one_voxel, smallest_batch
+from volunet.training.planning.fit_to_time import fit_to_time
+from volunet.training.record.run_folder import CACHE_FOLDER, Run, read_run, write_run
 from volunet.volumes import check_output_folder
 
 _log = logging.getLogger(__name__)

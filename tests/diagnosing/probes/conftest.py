@@ -12,7 +12,7 @@ from volunet.datasets.cache import prepare_cases
 from volunet.datasets.layouts import read_dataset
 from volunet.plan import Plan
 from volunet.training.config import TrainingConfig
-from volunet.training.run_folder import Run
+from volunet.training.record.run_folder import Run
 
 
 @pytest.fixture

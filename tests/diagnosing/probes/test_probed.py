@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 
 from volunet.diagnosing.probes.probed import Probed, run_probes
-from volunet.training.run_folder import read_run
+from volunet.training.record.run_folder import read_run
 
 
 def test_all_of_them(blob_probe):

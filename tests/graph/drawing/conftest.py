@@ -13,7 +13,7 @@ import pytest
 from onnx import NodeProto, helper
 
 from volunet.graph.network import Network, infer_sizes
-from volunet.graph.onnx_file import read_onnx
+from volunet.graph.reading.onnx_file import read_onnx
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from volunet.errors import EngineError
 from volunet.exporting.convert import convert
-from volunet.graph.onnx_file import parse_onnx
+from volunet.graph.reading.onnx_file import parse_onnx
 from volunet.inference.engines.torch_graph import TorchGraph
 from volunet.nets.deployed import DeployedNetwork
 from volunet.plan import Plan

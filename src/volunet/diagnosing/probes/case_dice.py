@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 from volunet.datasets.cache import PreparedCase
 from volunet.datasets.patches import ValidationPatches
 from volunet.diagnosing.probes.material import Clock
-from volunet.training.run_folder import Run
+from volunet.training.record.run_folder import Run
 
 FEWEST_CASES: Final = 4
 """Cases of each kind that a deviation takes."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from volunet.diagnosing.probes.material import Clock, Material, make_step
-from volunet.training.budget import set_learning_rate
+from volunet.training.fitting.budget import set_learning_rate
 
 LOWEST: Final = 1e-5
 HIGHEST: Final = 10.0

@@ -21,9 +21,9 @@ from volunet.datasets.patches import Patch, ValidationPatches
 from volunet.errors import DatasetError
 from volunet.plan import Plan, Size3
 from volunet.tasks.objective import objective_of
-from volunet.training.module import FittedModule
-from volunet.training.run_folder import CACHE_FOLDER, Run
-from volunet.training.telemetry import GRADIENT_NORM
+from volunet.training.fitting.module import FittedModule
+from volunet.training.fitting.telemetry import GRADIENT_NORM
+from volunet.training.record.run_folder import CACHE_FOLDER, Run
 
 LARGEST_BATCH: Final = 4
 """Patches in a probe's batch at the most: what is probed does not need more."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from volunet.datasets.patches import TrainingPatches
 from volunet.diagnosing.probes.material import Clock, Material
-from volunet.training.noise_scale import NoiseScale, measure_noise_scale
+from volunet.training.planning.noise_scale import NoiseScale, measure_noise_scale
 
 STEPS: Final = 24
 """Steps of four passes each, of which the second half counts."""

@@ -16,8 +16,8 @@ from volunet.diagnosing.probes.noise import measure_noise
 from volunet.diagnosing.probes.one_batch import STEPS as ONE_BATCH_STEPS
 from volunet.diagnosing.probes.one_batch import OneBatch, overfit_one_batch
 from volunet.errors import DatasetError
-from volunet.training.noise_scale import NoiseScale
-from volunet.training.run_folder import CACHE_FOLDER, WEIGHTS_FILE, Run, read_network
+from volunet.training.planning.noise_scale import NoiseScale
+from volunet.training.record.run_folder import CACHE_FOLDER, WEIGHTS_FILE, Run, read_network
 
 SECONDS: Final = 20.0
 """For all probes together, where nobody says."""

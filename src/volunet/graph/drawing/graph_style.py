@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import Final
 
 from volunet.errors import ShapeError
-from volunet.graph.details import channels_text, details
 from volunet.graph.drawing.layers import Layout, plan_layers
 from volunet.graph.drawing.legend import MARGIN, draw_roles, draw_title
 from volunet.graph.drawing.palette import LIGHT, slug
 from volunet.graph.drawing.svg import Picture
 from volunet.graph.drawing.words import clean, shape_lines, text_width, wrap
+from volunet.graph.inspecting.details import channels_text, details
 from volunet.graph.network import Network
 from volunet.graph.node import Node
 from volunet.graph.operators import OPERATORS, Role

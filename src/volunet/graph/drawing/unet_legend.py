@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from volunet.graph.details import details
 from volunet.graph.drawing.legend import MARGIN
 from volunet.graph.drawing.levels import Block, Link
 from volunet.graph.drawing.palette import slug
 from volunet.graph.drawing.svg import Picture
 from volunet.graph.drawing.u_shape import UShape
 from volunet.graph.drawing.words import clean
+from volunet.graph.inspecting.details import details
 from volunet.graph.operators import OPERATORS, Role
 
 _ROW: Final = 21.0

@@ -9,6 +9,7 @@ from typing import Final
 
 import onnx_ir as ir
 
+from volunet.graph.bounds import lower_bound, maximum, minimum, truncate_div
 from volunet.graph.node import Node
 from volunet.graph.operators.operator import (
     Flops,
@@ -18,15 +19,7 @@ from volunet.graph.operators.operator import (
     Source,
     element_flops,
 )
-from volunet.graph.sizes import (
-    Expression,
-    Size,
-    floor,
-    lower_bound,
-    maximum,
-    minimum,
-    truncate_div,
-)
+from volunet.graph.sizes import Expression, Size, floor
 from volunet.graph.spans import Pointwise, Whole
 from volunet.graph.tensors import MOST_VALUES, Shape, Tensor, Value, whole_values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from volunet.graph.bounds import maximum
 from volunet.graph.node import Node
 from volunet.graph.operators.conv import weight_read
 from volunet.graph.operators.operator import (
@@ -17,7 +18,7 @@ from volunet.graph.operators.operator import (
     count_elements,
 )
 from volunet.graph.operators.windows import repeat
-from volunet.graph.sizes import Size, floor_div, maximum
+from volunet.graph.sizes import Size, floor_div
 from volunet.graph.spans import Pointwise, TransposedWindow, Whole
 from volunet.graph.tensors import Tensor
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, cast
 
 from volunet.errors import ShapeError
+from volunet.graph.bounds import lower_bound
 from volunet.graph.node import Node
 from volunet.graph.operators.operator import (
     Operator,
@@ -13,7 +14,7 @@ from volunet.graph.operators.operator import (
     Source,
     positive_axis,
 )
-from volunet.graph.sizes import Expression, Size, lower_bound
+from volunet.graph.sizes import Expression, Size
 from volunet.graph.spans import Mirrored, Pointwise, Window
 from volunet.graph.tensors import Tensor
 

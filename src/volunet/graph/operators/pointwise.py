@@ -10,9 +10,10 @@ from typing import Final
 
 import onnx_ir as ir
 
+from volunet.graph.bounds import lower_bound
 from volunet.graph.node import Node
 from volunet.graph.operators.operator import Flops, Operator, Role, Source, element_flops
-from volunet.graph.sizes import Expression, floor, lower_bound
+from volunet.graph.sizes import Expression, floor
 from volunet.graph.tensors import Tensor, Value
 
 Compute = Callable[[Value], Value | None]

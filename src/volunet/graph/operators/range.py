@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from volunet.graph.bounds import maximum
 from volunet.graph.node import Node
 from volunet.graph.operators.operator import Operator, SizeWriter, Source
 from volunet.graph.operators.wanted_shape import depends
-from volunet.graph.sizes import ceil_div, maximum
+from volunet.graph.sizes import ceil_div
 from volunet.graph.tensors import MOST_VALUES, Tensor
 
 

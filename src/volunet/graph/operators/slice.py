@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from volunet.errors import ShapeError
+from volunet.graph.bounds import lower_bound, maximum, minimum
 from volunet.graph.node import Node
 from volunet.graph.operators.operator import (
     Operator,
@@ -14,7 +15,7 @@ from volunet.graph.operators.operator import (
     Source,
     positive_axis,
 )
-from volunet.graph.sizes import Expression, Size, ceil_div, lower_bound, maximum, minimum
+from volunet.graph.sizes import Expression, Size, ceil_div
 from volunet.graph.spans import Pointwise, Reversed, Span, Window
 from volunet.graph.tensors import Tensor, Value, arranged
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from volunet.graph.bounds import maximum, minimum
 from volunet.graph.node import Node
-from volunet.graph.sizes import Size, ceil_div, floor_div, maximum, minimum
+from volunet.graph.sizes import Size, ceil_div, floor_div
 from volunet.graph.spans import Window
 
 WINDOW_FORMULA: Final = (

@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from volunet.errors import EngineError, ShapeError
-from volunet.graph.onnx_file import find_plan, parse_onnx, read_onnx, weights_of
-from volunet.graph.structure import check_structure
+from volunet.graph.reading.onnx_file import find_plan, parse_onnx, read_onnx, weights_of
+from volunet.graph.reading.structure import check_structure
 from volunet.inference.engines.torch_graph import TorchGraph
 from volunet.nets.deployed import DeployedNetwork
 from volunet.nets.presets import network_of

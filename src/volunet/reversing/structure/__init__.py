@@ -1,0 +1,1 @@
+"""What repeats among layers: blocks, and the arguments that tell them apart."""

@@ -1,0 +1,1 @@
+"""Source and weights: names, classes, the forward pass."""

@@ -1,0 +1,1 @@
+"""One network fitted to its cases, within a budget."""

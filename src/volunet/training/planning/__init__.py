@@ -1,0 +1,1 @@
+"""What follows from measurements before a fit: width, patch, batch and precision."""
