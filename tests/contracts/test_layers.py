@@ -91,7 +91,6 @@ def test_pytorch_is_not_imported(statement: str) -> None:
 
 WITHOUT_TORCH = """
 import sys
-import tomllib
 sys.modules["torch"] = None  # what an import of PyTorch then says: ModuleNotFoundError
 import volunet
 model, scan, output = sys.argv[1:]
