@@ -6,6 +6,7 @@ Exporting takes seconds, so that the exported models here are made once a sessio
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import sys
@@ -27,11 +28,17 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
 @pytest.fixture(autouse=True)
-def _one_torch_thread() -> Iterator[None]:
-    """PyTorch on one thread, also behind a test that asked an engine for more."""
+def _process_as_found() -> Iterator[None]:
+    """PyTorch on one thread, also behind a test that asked an engine for more; the log that the
+    command line prints ends with the test that ran it."""
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+    if "rich.logging" in sys.modules:
+        root = logging.getLogger()
+        printing = sys.modules["rich.logging"].RichHandler
+        for handler in [one for one in root.handlers if isinstance(one, printing)]:
+            root.removeHandler(handler)
 
 
 def shared_folder(name: str) -> Path:

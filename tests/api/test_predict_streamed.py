@@ -203,8 +203,8 @@ def test_windows_are_of_the_patches_size_unless_said(
     [
         ({"compare": True}, r"^--compare: without --windows\.\nBoth are about the prediction"),
         ({"window_size": (8, 8, 8)}, r"^--window-size: without --windows\.\n"),
-        ({"mode": "fast"}, r"^--mode fast: no such mode\.\n"),
-        ({"mode": "fast", "windows": True}, r"^--mode fast: no such mode\.\n"),
+        ({"mode": "fast"}, r"^--mode fast: not allowed\.\n"),
+        ({"mode": "fast", "windows": True}, r"^--mode fast: not allowed\.\n"),
     ],
     ids=["compare", "window_size", "mode", "mode of windows"],
 )

@@ -75,7 +75,7 @@ def test_momentum_repeats_the_decay(make_record):
     """0.01 · 0.01 · 100 are 1 % a step; nnU-Net's 3e-5 are usual."""
     finding = weight_decay_too_strong(make_record(optimizer="sgd"))
     assert "up to 1.00% of each weight" in finding.evidence
-    assert finding.change.endswith("--optimizer sgd --l2 3e-05")
+    assert finding.change.endswith("--l2 3e-05 --optimizer sgd")
     assert weight_decay_too_strong(make_record(optimizer="sgd", l2=3e-5)) is None
 
 
