@@ -346,7 +346,7 @@ def test_bad_input(volunet, snapshot, place, fault, message):
     assert "Traceback" not in ended.err
     after = snapshot(place.folder)
     assert {name: after.get(name) for name in before} == before
-    assert not [name for name in after if ".partial" in name]
+    assert not [name for name in after if ".volunet-scratch" in name]
 
 
 def test_every_bad_case_is_named_at_once(volunet, place):
@@ -432,7 +432,9 @@ def test_full_disk(volunet, files_of_at_most, snapshot, place, num_bytes, words,
     assert re.search(message, ended.err), ended.err
     assert snapshot(place.data) | {"weights": weights.read_bytes()} == before
     assert (place.run / "last.ckpt").read_bytes() == checkpoint
-    assert not [path for path in place.folder.rglob("*") if path.name.startswith(".partial")]
+    assert not [
+        path for path in place.folder.rglob("*") if path.name.startswith(".volunet-scratch")
+    ]
     # With room again, the same goes through: into a new folder, or on with the run.
     shutil.rmtree(place.folder / "new", ignore_errors=True)
     for folder in ("predictions", "phantoms"):

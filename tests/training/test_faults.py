@@ -250,7 +250,7 @@ def test_a_full_disk(blobs, tmp_path, each_step, files_of_at_most, workers):
     assert raised.value.found == "cannot be written: file too large"
     assert raised.value.do == "Free some space, or choose another folder."
     assert [file.read_bytes() for file in files[:2]] == before[:2]
-    assert not list(run.glob(".partial-*"))
+    assert not list(run.glob(".volunet-scratch-*"))
     result = volunet.train(blobs, run, resume=True, epochs=3)
     assert result.steps == 6
     assert [row["step"] for row in rows(run) if row["val_dice"]] == ["1", "3", "5"]

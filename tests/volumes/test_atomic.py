@@ -20,8 +20,8 @@ def names_in(folder: Path) -> list[str]:
 def test_the_file_appears_only_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "new" / "scan.nii.gz"
     with atomic_path(path) as place:
-        assert place.parent == path.parent
-        assert place.name.endswith("scan.nii.gz")
+        assert (place.name, place.parent.parent) == ("scan.nii.gz", path.parent)
+        assert place.parent.name.startswith(".")
         place.write_bytes(b"abc")
         assert not path.exists()
     assert path.read_bytes() == b"abc"
@@ -50,7 +50,7 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     assert names_in(tmp_path) == ["scores.csv"]
 
 
-def test_a_killed_process_leaves_no_file_of_that_name(tmp_path: Path) -> None:
+def test_what_a_killed_process_leaves_the_next_clears(tmp_path: Path) -> None:
     path = tmp_path / "scan.nii"
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
@@ -62,7 +62,13 @@ def test_a_killed_process_leaves_no_file_of_that_name(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == -9
     assert not path.exists()
-    assert [name[:9] for name in names_in(tmp_path)] == [".partial-"]
+    assert [name[:17] for name in names_in(tmp_path)] == [".volunet-scratch-"]
+    with atomic_path(tmp_path / "another.nii") as place:
+        place.write_bytes(b"whole")
+    assert names_in(tmp_path) == ["another.nii"]
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
+    (tmp_path / "another.nii").unlink()
+    assert check_output_folder(tmp_path) == tmp_path
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -105,7 +111,7 @@ def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
 def test_a_folder_appears_only_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.zarr"
     with atomic_folder(path) as place:
-        assert (place.parent, list(place.iterdir())) == (path.parent, [])
+        assert (place.parent.parent, list(place.iterdir())) == (path.parent, [])
         (place / "0").mkdir()
         (place / "0" / "chunk").write_bytes(b"abc")
         assert not path.exists()

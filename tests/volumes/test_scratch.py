@@ -15,7 +15,8 @@ import pytest
 
 from volunet.errors import OutputError
 from volunet.volumes import scratch
-from volunet.volumes.scratch import check_room, scratch_folder
+from volunet.volumes.disk import check_room
+from volunet.volumes.scratch import clear_scratch, scratch_folder
 
 HOLD = (
     "import sys\nfrom pathlib import Path\n"
@@ -187,3 +188,14 @@ def test_room_is_checked_before(tmp_path: Path) -> None:
     check_room(tmp_path, free // 2)
     with pytest.raises(OutputError, match=r"has [\d,]+ bytes free\.\n1,000,000,000,000,000 bytes"):
         check_room(tmp_path, 10**15)
+
+
+def test_folders_below_are_cleared_where_asked(tmp_path: Path) -> None:
+    dead = tmp_path / "run" / "cache" / ".volunet-scratch-1-00000000"
+    dead.mkdir(parents=True)
+    (dead / "case.npz").write_bytes(b"half")
+    clear_scratch(tmp_path / "run")
+    assert dead.exists()
+    clear_scratch(tmp_path / "run", below=True)
+    assert list((tmp_path / "run").rglob("*")) == [tmp_path / "run" / "cache"]
+    clear_scratch(tmp_path / "missing", below=True)

@@ -44,9 +44,9 @@ def predict_files(
         VolunetError: Scans could not be predicted; of several, all are named when the others are
             done.
     """
-    if output.is_dir():
-        clear_scratch(output)  # of runs that were killed
-    if not ways.asked.resume:
+    if ways.asked.resume:
+        clear_scratch(output)
+    else:
         check_output_folder(output)
     answer = answer_of(model.plan, probabilities=ways.asked.probabilities)
     written: list[Path] = []

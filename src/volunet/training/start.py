@@ -31,6 +31,7 @@ from volunet.training.planning.batch_size import choose_batch_size, sees_one_vox
 from volunet.training.planning.fit_to_time import fit_to_time
 from volunet.training.record.run_folder import CACHE_FOLDER, Run, read_run, write_run
 from volunet.volumes import check_output_folder
+from volunet.volumes.scratch import clear_scratch
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +127,7 @@ def resume_run(
     """
     run = read_run(folder)
     _named(dataset, run.training + run.validation, run)  # another data set changes nothing
+    clear_scratch(folder, below=True)
     config = run.config
     if minutes is not None or epochs is not None:
         config = replace(config, minutes=minutes, epochs=epochs)

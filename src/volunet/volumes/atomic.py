@@ -1,30 +1,28 @@
 """Results appear whole or not at all.
 
-Everything is written under a hidden name beside its final one and renamed at the end. A process
-that is killed leaves at most a hidden file, never half a result that looks like one.
+Everything is written in a hidden folder beside its final place and moved there at the end. A
+process that is killed leaves at most that folder, never half a result that looks like one, and the
+next that writes beside it removes it (`volunet.volumes.scratch`).
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from volunet.errors import OutputError
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from volunet.volumes.disk import unwritable
+from volunet.volumes.scratch import clear_scratch, scratch_folder
 
 
 @contextmanager
 def atomic_path(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
     """Give a place to write to, and make it `path` when all is written.
 
-    The place is a hidden file in the same folder with the same ending. It is on the disk (fsync)
-    before it takes the final name, and it is removed where an exception comes out of the block.
+    The place has the same name, in a hidden folder beside it. What is there is on the disk (fsync)
+    before it goes to its final place, and is removed where an exception comes out of the block.
     Missing folders above it are made; an existing file is replaced.
 
     Args:
@@ -50,23 +48,12 @@ def atomic_path(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
         raise OutputError(
             path, "it is a folder", "A file goes there.", "Give the name of a file in it."
         )
-    place = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(path.parent, path, needed_bytes) as folder:
+        place = folder / path.name
         place.touch()
-    except OSError as error:
-        raise unwritable(path, error, needed_bytes) from error
-    try:
         yield place
-        with place.open("r+b") as file:
-            os.fsync(file.fileno())
+        _onto_the_disk(place)
         place.replace(path)
-    except OSError as error:
-        if is_full(error):
-            raise unwritable(path, error, needed_bytes) from error
-        raise
-    finally:
-        place.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -80,33 +67,29 @@ def atomic_folder(path: Path, needed_bytes: int | None = None) -> Iterator[Path]
         needed_bytes: About how much will be written, for the message of a full disk.
 
     Yields:
-        An empty hidden folder beside it, removed where an exception comes out of the block.
+        An empty folder in a hidden one beside it, removed where an exception comes out of the
+        block.
 
     Raises:
         OutputError: The folder cannot be made or written to, or the disk is full.
     """
-    place = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
-    try:
-        place.mkdir(parents=True)
-    except OSError as error:
-        raise unwritable(path, error, needed_bytes) from error
-    try:
+    with scratch_folder(path.parent, path, needed_bytes) as folder:
+        place = folder / path.name
+        place.mkdir()
         yield place
         for entry in place.rglob("*"):
             if entry.is_file():
-                with entry.open("r+b") as file:
-                    os.fsync(file.fileno())
+                _onto_the_disk(entry)
         place.rename(path)
-    except OSError as error:
-        if is_full(error):
-            raise unwritable(path, error, needed_bytes) from error
-        raise
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+
+
+def _onto_the_disk(file: Path) -> None:
+    with file.open("r+b") as opened:
+        os.fsync(opened.fileno())
 
 
 def check_output_folder(path: Path) -> Path:
-    """Make a folder for results, or take an empty one.
+    """Make a folder for results, or take an empty one; what killed processes left there goes.
 
     Returns:
         The folder.
@@ -116,6 +99,7 @@ def check_output_folder(path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        clear_scratch(path)
         names = sorted(entry.name for entry in path.iterdir())
     except OSError as error:
         if path.is_file():
@@ -135,22 +119,3 @@ def check_output_folder(path: Path) -> Path:
             "Give another folder, or empty this one.",
         )
     return path
-
-
-def is_full(error: OSError) -> bool:
-    """Whether an error says that there is no room left: disk, quota or largest file."""
-    return error.errno in _NO_ROOM
-
-
-def unwritable(path: Path, error: OSError, needed_bytes: int | None) -> OutputError:
-    """The error of a place that cannot be written to, with the bytes needed where it is full."""
-    reason = (error.strerror or str(error)).lower()
-    if not is_full(error):
-        expected = "Results go where files can be made."
-    elif needed_bytes is None:
-        expected = "The whole file must fit there."
-    else:
-        expected = f"Up to {needed_bytes:,} bytes must fit there."
-    return OutputError(
-        path, f"cannot be written: {reason}", expected, "Free some space, or choose another folder."
-    )

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from volunet.errors import ShapeError
-from volunet.volumes.atomic import is_full, unwritable
 from volunet.volumes.axes import Shape3
+from volunet.volumes.disk import is_full, unwritable
 
 BLOCK_BYTES = 1 << 24
 """Voxels are moved in blocks of at most 16 MiB (or one row, should it be longer)."""

@@ -1,4 +1,4 @@
-"""A folder for what does not fit in memory, which even a killed process does not leave for good.
+"""A folder for what is not a result yet, which even a killed process does not leave for good.
 
 No handler runs after SIGKILL. So every such folder holds a lock that the system lets go of with
 the process, and whoever makes the next folder in the same place removes those without an owner.
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from volunet.errors import OutputError
-from volunet.volumes.atomic import is_full, unwritable
+from volunet.volumes.disk import is_full, unwritable
 
 _log = logging.getLogger(__name__)
 _PREFIX = ".volunet-scratch-"
@@ -25,7 +25,9 @@ _ATTEMPTS = 10
 
 
 @contextmanager
-def scratch_folder(parent: Path) -> Iterator[Path]:
+def scratch_folder(
+    parent: Path, written: Path | None = None, needed_bytes: int | None = None
+) -> Iterator[Path]:
     """Give an empty folder for the length of a block.
 
     First it removes the folders in `parent` that killed processes left. A file system without
@@ -33,6 +35,8 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
     Args:
         parent: Where to make it; made if it is missing.
+        written: What is written by way of it, for messages; the folder itself where not given.
+        needed_bytes: About how much will be written, for the message of a full disk.
 
     Yields:
         ``parent/.volunet-scratch-<pid>-<random>``, removed with its contents at the end of the
@@ -48,6 +52,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         >>> folder.exists()
         False
     """
+    written = written or parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
         clear_scratch(parent)
@@ -55,21 +60,27 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     except OutputError:
         raise
     except OSError as error:
-        raise unwritable(parent, error, None) from error
+        raise unwritable(written, error, needed_bytes) from error
     try:
         yield folder
     except OSError as error:
         if is_full(error):
-            raise unwritable(parent, error, None) from error
+            raise unwritable(written, error, needed_bytes) from error
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
-def clear_scratch(parent: Path) -> None:
-    """Remove the scratch folders in a folder whose processes were killed."""
-    for folder in parent.glob(f"{_PREFIX}*"):
+def clear_scratch(parent: Path, *, below: bool = False) -> None:
+    """Remove the scratch folders whose processes were killed.
+
+    Args:
+        parent: Where they are.
+        below: In the folders below it too.
+    """
+    pattern = f"{_PREFIX}*"
+    for folder in list(parent.rglob(pattern) if below else parent.glob(pattern)):
         try:
             lock = _take(folder, only_if_locks_work=True)
         except OSError:  # no folder of ours to open, or gone in the meantime
@@ -79,22 +90,6 @@ def clear_scratch(parent: Path) -> None:
         _log.info("%s: removed, the process that made it was killed", folder)
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-
-
-def check_room(folder: Path, needed_bytes: int) -> None:
-    """Refuse to begin what will not fit on the disk.
-
-    Raises:
-        OutputError: Fewer bytes are free where `folder` lies than are needed.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise OutputError(
-            folder,
-            f"the disk has {free:,} bytes free",
-            f"{needed_bytes:,} bytes must fit there.",
-            "Free some space, or choose another folder.",
-        )
 
 
 def _make(parent: Path) -> tuple[Path, int]:

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from volunet.errors import OutputError, ShapeError, VolumeError
-from volunet.volumes.atomic import atomic_folder, atomic_path, is_full, unwritable
+from volunet.volumes.atomic import atomic_folder, atomic_path
+from volunet.volumes.disk import check_room, is_full, unwritable
 from volunet.volumes.dtypes import storable
 from volunet.volumes.grid import Grid
 from volunet.volumes.nifti import VOXELS_AT, nifti_header
 from volunet.volumes.raw import RawFile, blocks, check_planes, open_to_fill
-from volunet.volumes.scratch import check_room
 from volunet.volumes.volume import Volume
 
 SLAB_ENDINGS: Final = (".nii.gz", ".nii", ".zarr")
@@ -166,7 +166,7 @@ def write_slabs(volume: Volume, path: Path, scratch: Path) -> None:
 @contextmanager
 def _nifti_in_place(path: Path, raw: RawFile, head: bytes) -> Iterator[SlabWriter]:
     with atomic_path(path, raw.num_bytes) as place:
-        check_room(place.parent, raw.num_bytes)
+        check_room(path.parent, raw.num_bytes)
         place.write_bytes(head)
         there = RawFile(place, raw.shape, raw.num_channels, raw.dtype, raw.axis, VOXELS_AT)
         with _gathered(path, there) as writer:
@@ -177,7 +177,7 @@ def _nifti_in_place(path: Path, raw: RawFile, head: bytes) -> Iterator[SlabWrite
 def _nifti(path: Path, raw: RawFile, head: bytes) -> Iterator[SlabWriter]:
     packed = path.name.lower().endswith(".gz")
     with atomic_path(path, raw.num_bytes) as place:
-        _check_both(place.parent, raw, 0 if packed else raw.num_bytes)
+        _check_both(path.parent, raw, 0 if packed else raw.num_bytes)
         try:
             with _gathered(path, raw) as writer:
                 yield writer
@@ -197,7 +197,7 @@ def _zarr(path: Path, grid: Grid, raw: RawFile) -> Iterator[SlabWriter]:
 
     check_upright(grid, path)
     with atomic_folder(path, raw.num_bytes) as place:
-        _check_both(place.parent, raw, 0)
+        _check_both(path.parent, raw, 0)
         try:
             with _gathered(path, raw) as writer:
                 yield writer

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from volunet.errors import VolumeError
+from volunet.volumes.disk import check_room
 from volunet.volumes.grid import Grid
 from volunet.volumes.nifti import NiftiLayout, read_layout, scaled, scaled_dtype
 from volunet.volumes.raw import Box, RawFile, blocks, check_planes, open_to_fill
 from volunet.volumes.read import read_grid, read_volume
-from volunet.volumes.scratch import check_room
 from volunet.volumes.streams import drain, fill, open_maybe_gzip
 
 _NIFTI = (".nii", ".nii.gz")

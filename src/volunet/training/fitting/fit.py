@@ -45,7 +45,7 @@ from volunet.training.fitting.processes import local_processes, num_processes
 from volunet.training.fitting.telemetry import GRADIENT_NORM, LayerTelemetry, Telemetry
 from volunet.training.record.metrics_log import MetricsLogger
 from volunet.training.record.run_folder import LAST_FILE, METRICS_FILE, Run
-from volunet.volumes.atomic import is_full, unwritable
+from volunet.volumes.disk import is_full, unwritable
 
 _log = logging.getLogger(__name__)
 
