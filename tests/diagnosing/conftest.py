@@ -14,7 +14,7 @@ from volunet.diagnosing.probes.case_dice import CaseDice
 from volunet.diagnosing.probes.learning_rate import RangeTest
 from volunet.diagnosing.probes.one_batch import OneBatch
 from volunet.diagnosing.probes.probed import Probed
-from volunet.diagnosing.record import LayerLook, Record
+from volunet.diagnosing.record import LayerSample, Record
 from volunet.plan import Fingerprint, NetworkPlan, Plan, Regularisation
 from volunet.training.config import TrainingConfig
 from volunet.training.planning.noise_scale import NoiseScale
@@ -74,13 +74,13 @@ def points(name: str, values: list[float]) -> list[tuple[int, float]]:
     return [(stride * (index + 1), value) for index, value in enumerate(values)]
 
 
-def look_at_layer(
+def sample_layer(
     weight: float = 2.0, growth: float = 1.2, gradient: float = 0.1, moved: float = 0.2,
     silent: float | None = 0.0, count: int = 5, steps: int = 80,
-) -> list[LayerLook]:  # fmt: skip
+) -> list[LayerSample]:  # fmt: skip
     """Looks, every so many steps, at a layer whose weights grow evenly to `growth` times theirs."""
     return [
-        LayerLook(
+        LayerSample(
             step=1 + steps * index,
             weight_norm=weight * growth ** (index / max(1, count - 1)),
             gradient_norm=gradient,
@@ -92,8 +92,8 @@ def look_at_layer(
 
 
 @pytest.fixture
-def looks() -> Callable[..., list[LayerLook]]:
-    return look_at_layer
+def samples() -> Callable[..., list[LayerSample]]:
+    return sample_layer
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def make_record(make_run: Callable[..., Run]) -> Callable[..., Record]:
 
     def make(
         metrics: dict[str, list[float] | None] | None = None,
-        layers: dict[str, list[LayerLook]] | None = None,
+        layers: dict[str, list[LayerSample]] | None = None,
         probed: Probed | None = None,
         **keys: Any,
     ) -> Record:
@@ -118,7 +118,7 @@ def make_record(make_run: Callable[..., Run]) -> Callable[..., Record]:
         return Record(
             make_run(**keys),
             {name: points(name, values) for name, values in figures.items() if values},
-            {**{name: look_at_layer() for name in LAYERS}, **(layers or {})},
+            {**{name: sample_layer() for name in LAYERS}, **(layers or {})},
             probed or Probed(),
         )
 
@@ -148,11 +148,11 @@ def write_record() -> Callable[[Record], Path]:
                 ["step", "layer", "weight_norm", "gradient_norm", "update_ratio", "silent_share"]
             )
             for name, seen in record.layers.items():
-                for look in seen:
-                    cells = (look.weight_norm, look.gradient_norm, look.update_ratio)
-                    cells += (look.silent_share,)
+                for sample in seen:
+                    cells = (sample.weight_norm, sample.gradient_norm, sample.update_ratio)
+                    cells += (sample.silent_share,)
                     table.writerow(
-                        [look.step, name, *("" if cell is None else cell for cell in cells)]
+                        [sample.step, name, *("" if cell is None else cell for cell in cells)]
                     )
         return folder
 

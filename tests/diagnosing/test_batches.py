@@ -7,13 +7,13 @@ import math
 
 import pytest
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.batches import (
     batch_too_large,
     batch_too_small,
     loading_starved,
     no_foreground,
 )
-from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.probes.probed import Probed
 from volunet.training.planning.noise_scale import NoiseScale
 

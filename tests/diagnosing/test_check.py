@@ -1,19 +1,19 @@
-"""`Check` and `take_looks`: a look is taken where what it needs is there."""
+"""`Check` and `take_checks`: a check is made where what it needs is there."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from volunet.diagnosing.check import OF_LABELS, Check, take_looks
+from volunet.diagnosing.answers import LeftOut
+from volunet.diagnosing.check import OF_LABELS, Check, take_checks
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.run import CHECKS
 from volunet.plan import Task
 
 FOUND = Finding("fault", "here", "evidence", "cause", "change", "high")
 
 
-def test_looks(make_record):
+def test_checks(make_record):
     record = make_record(metrics={"val_dice": None})
     checks = [
         Check("bad", lambda _: FOUND),
@@ -21,7 +21,7 @@ def test_looks(make_record):
         Check("blind", lambda _: LeftOut("it is dark")),
         Check("unseen", lambda _: FOUND, columns=("train_loss", "val_dice")),
     ]
-    assert take_looks(checks, record) == (
+    assert take_checks(checks, record) == (
         [FOUND],
         ["bad", "good"],
         ["blind: it is dark", "unseen: metrics.csv has no val_dice"],
@@ -32,24 +32,24 @@ def test_layers_are_needed(make_record):
     record = make_record()
     record.layers.clear()
     check = Check("frozen", lambda _: FOUND, needs_layers=True)
-    assert take_looks([check], record) == (
+    assert take_checks([check], record) == (
         [], [], ["frozen: layers.csv is not there, or empty"],
     )  # fmt: skip
 
 
-def test_a_look_for_another_task_is_left_out_and_said(make_record):
+def test_a_check_for_another_task_is_left_out_and_said(make_record):
     record = make_record()
     checks = [
         Check("of-labels", lambda _: FOUND, columns=("missing",), tasks=OF_LABELS),
         Check("of-all", lambda _: FOUND),
     ]
-    found, checked, left_out = take_looks(checks, record)
+    found, checked, left_out = take_checks(checks, record)
     assert (found, checked, left_out) == (
         [FOUND], ["of-all"], ["of-labels: metrics.csv has no missing"],
     )  # fmt: skip
     plan = record.run.plan.model_copy(update={"task": Task(kind="counting")})
     other = replace(record, run=replace(record.run, plan=plan))
-    assert take_looks(checks, other) == (
+    assert take_checks(checks, other) == (
         [FOUND],
         ["of-all"],
         ["of-labels: it is for segmentation, and the run's task is counting"],

@@ -11,6 +11,7 @@ import pytest
 
 from volunet.datasets.cache import PreparedCase
 from volunet.diagnosing import curves
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.curves import (
     divergence,
     plateau,
@@ -18,7 +19,6 @@ from volunet.diagnosing.curves import (
     stopped_too_early,
     underfitting,
 )
-from volunet.diagnosing.looks import LeftOut
 
 TWENTY = range(20)
 RISING = [0.4, 0.6, 0.7, 0.75, 0.8]

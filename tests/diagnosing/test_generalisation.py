@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.generalisation import no_validation, noisy_validation, overfitting
-from volunet.diagnosing.looks import LeftOut
 
 
 @pytest.mark.parametrize("check", [overfitting, noisy_validation, no_validation])

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.layers import (
     dead_activations,
     exploding_gradients,
@@ -13,7 +14,6 @@ from volunet.diagnosing.layers import (
     group_layers,
     vanishing_gradients,
 )
-from volunet.diagnosing.looks import LeftOut
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_healthy(make_record, check):
         ("elu", "batch", 1.0, None),
     ],
 )
-def test_dead_activations(make_record, looks, activation, norm, share, certainty):
-    layers = {"encoders.1.conv1": looks(silent=share), "encoders.0.conv2": looks(silent=0.3)}
+def test_dead_activations(make_record, samples, activation, norm, share, certainty):
+    layers = {"encoders.1.conv1": samples(silent=share), "encoders.0.conv2": samples(silent=0.3)}
     finding = dead_activations(make_record(layers=layers, activation=activation, norm=norm))
     assert (finding and finding.certainty) == certainty
     if finding:
@@ -46,51 +46,51 @@ def test_dead_activations(make_record, looks, activation, norm, share, certainty
         assert finding.change == "volunet train scans -o NEW --minutes 2 --learning-rate 0.0003"
 
 
-def test_a_layer_that_came_back_is_not_dead(make_record, looks):
-    silent = looks(silent=1.0, count=4) + looks(silent=0.0, count=3)
+def test_a_layer_that_came_back_is_not_dead(make_record, samples):
+    silent = samples(silent=1.0, count=4) + samples(silent=0.0, count=3)
     assert dead_activations(make_record(layers={"head": silent}, activation="relu")) is None
 
 
-def test_layers_without_an_activation_are_not_silent(make_record, looks):
-    layers = {"head": looks(silent=None)}
+def test_layers_without_an_activation_are_not_silent(make_record, samples):
+    layers = {"head": samples(silent=None)}
     assert dead_activations(make_record(layers=layers, activation="relu")) is None
 
 
 @pytest.mark.parametrize(
     ("gradient", "moved", "kept"), [(0.0, 0.0, 3), (0.0, 1e-4, 0), (0.1, 0.0, 3)]
 )
-def test_frozen_layers(make_record, looks, gradient, moved, kept):
+def test_frozen_layers(make_record, samples, gradient, moved, kept):
     """Without a gradient, weight decay still moves what the optimizer knows of."""
     encoder = ("encoders.0.conv1", "encoders.0.conv2", "encoders.1.conv1")
-    layers = {name: looks(gradient=gradient, moved=moved) for name in encoder}
+    layers = {name: samples(gradient=gradient, moved=moved) for name in encoder}
     finding = frozen_layers(make_record(layers=layers))
     assert finding.certainty == "high"
     assert finding.where == "all of encoders"
     assert finding.evidence == (
-        "3 of 5 convolutions had gradient 0 or did not move in any of 5 looks "
+        "3 of 5 convolutions had gradient 0 or did not move in any of 5 samples "
         f"({kept} kept their weights exactly); the other layers moved by 0.8 of theirs."
     )
 
 
-def test_small_steps_are_not_frozen(make_record, looks):
-    layers = {"encoders.0.conv1": looks(gradient=1e-9, moved=1e-7)}
+def test_small_steps_are_not_frozen(make_record, samples):
+    layers = {"encoders.0.conv1": samples(gradient=1e-9, moved=1e-7)}
     assert frozen_layers(make_record(layers=layers)) is None
 
 
-def test_all_frozen(make_record, looks):
-    layers = {name: looks(gradient=0.0, moved=1e-4) for name in make_record().layers}
+def test_all_frozen(make_record, samples):
+    layers = {name: samples(gradient=0.0, moved=1e-4) for name in make_record().layers}
     finding = frozen_layers(make_record(layers=layers))
     assert finding.where == "all of encoders, all of decoders, head"
     assert "other layers" not in finding.evidence
 
 
-@pytest.mark.parametrize("resumed", [False, True], ids=["two-looks", "resumed"])
-def test_movements_that_are_not_known_are_none(make_record, looks, resumed):
-    """The first look of a fit and that behind a resumption know of no movement."""
+@pytest.mark.parametrize("resumed", [False, True], ids=["two-samples", "resumed"])
+def test_movements_that_are_not_known_are_none(make_record, samples, resumed):
+    """The first sample of a fit and that behind a resumption know of no movement."""
     record = make_record()
 
     def early():
-        first, second, third = looks(moved=0.0)[:3]
+        first, second, third = samples(moved=0.0)[:3]
         return (first, dataclasses.replace(second, update_ratio=None), third)[: 3 if resumed else 2]
 
     layers = {name: early() for name in record.layers}
@@ -98,17 +98,17 @@ def test_movements_that_are_not_known_are_none(make_record, looks, resumed):
     assert answer == LeftOut("fewer than 2 known movements of a layer")
 
 
-def test_layers_of_which_too_little_is_known_are_left_out(make_record, looks):
-    layers = {"encoders.0.conv1": looks(moved=0.0)[:2], "encoders.0.conv2": looks(moved=0.0)}
+def test_layers_of_which_too_little_is_known_are_left_out(make_record, samples):
+    layers = {"encoders.0.conv1": samples(moved=0.0)[:2], "encoders.0.conv2": samples(moved=0.0)}
     finding = frozen_layers(make_record(layers=layers))
     assert finding.where == "encoders.0.conv2"
     assert finding.evidence.startswith("1 of 4 convolutions had gradient 0 or did not move in any")
 
 
 @pytest.mark.parametrize(("gradient", "found"), [(1e-8, True), (1e-6, False), (0.0, False)])
-def test_vanishing_gradients(make_record, looks, gradient, found):
+def test_vanishing_gradients(make_record, samples, gradient, found):
     finding = vanishing_gradients(
-        make_record(layers={"encoders.1.conv1": looks(gradient=gradient)})
+        make_record(layers={"encoders.1.conv1": samples(gradient=gradient)})
     )
     assert (finding is not None) is found
     if found:
@@ -120,10 +120,10 @@ def test_vanishing_gradients(make_record, looks, gradient, found):
     ("clipped", "norm", "certainty"),
     [(0.8, 500.0, "high"), (0.6, 20.0, "medium"), (0.3, 20.0, None)],
 )
-def test_exploding_gradients(make_record, looks, clipped, norm, certainty):
+def test_exploding_gradients(make_record, samples, clipped, norm, certainty):
     record = make_record(
         metrics={"clipped_share": [clipped] * 4, "gradient_norm": [norm] * 3 + [float("nan")]},
-        layers={"encoders.1.conv1": looks(gradient=norm)},
+        layers={"encoders.1.conv1": samples(gradient=norm)},
     )
     finding = exploding_gradients(record)
     assert (finding and finding.certainty) == certainty
@@ -140,7 +140,7 @@ def test_group_layers():
     assert group_layers(many[:8], many).endswith("encoders.5.conv1 and 2 more")
 
 
-def test_dead_activations_behind_other_norm_layers_keep_them(make_record, looks):
-    record = make_record(layers={"head": looks(silent=1.0)}, activation="relu", norm="instance")
+def test_dead_activations_behind_other_norm_layers_keep_them(make_record, samples):
+    record = make_record(layers={"head": samples(silent=1.0)}, activation="relu", norm="instance")
     finding = dead_activations(record)
     assert finding.change.endswith("--norm instance --learning-rate 0.0003")

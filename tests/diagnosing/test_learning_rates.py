@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.learning_rates import learning_rate_too_high, learning_rate_too_low
-from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.probes.probed import Probed
 
 MOVED = {"moved": 0.97, "steps": 16}
@@ -21,8 +21,8 @@ def test_healthy(make_record, healthy_probes, check, probed):
     assert check(make_record(probed=healthy_probes if probed else None)) is None
 
 
-def of_layers(looks, record, **keys):
-    return {name: looks(**keys) for name in record.layers}
+def of_layers(samples, record, **keys):
+    return {name: samples(**keys) for name in record.layers}
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def of_layers(looks, record, **keys):
         (0.3, THROWN, "medium"),
     ],
 )
-def test_beyond_the_limit(make_record, looks, healthy_probes, rate, keys, certainty):
+def test_beyond_the_limit(make_record, samples, healthy_probes, rate, keys, certainty):
     """The range test is thrown off at 1."""
-    layers = of_layers(looks, make_record(), **keys)
+    layers = of_layers(samples, make_record(), **keys)
     finding = learning_rate_too_high(
         make_record(layers=layers, probed=healthy_probes, learning_rate=rate)
     )
@@ -71,10 +71,10 @@ def test_a_network_that_nothing_throws_off(make_record, healthy_probes):
     ],
     ids=["rising", "validation", "weights", "losses", "one"],
 )
-def test_witnesses_alone(make_record, looks, losses, validation, keys, certainty):
+def test_witnesses_alone(make_record, samples, losses, validation, keys, certainty):
     record = make_record(
         metrics={"train_loss": losses, "val_loss": validation},
-        layers=of_layers(looks, make_record(), **keys),
+        layers=of_layers(samples, make_record(), **keys),
         learning_rate=3.0,
     )
     finding = learning_rate_too_high(record)
@@ -88,8 +88,8 @@ def test_witnesses_alone(make_record, looks, losses, validation, keys, certainty
         assert finding.change == "volunet train scans -o NEW --minutes 2"
 
 
-def test_a_rate_below_the_optimizers_own(make_record, looks):
-    layers = of_layers(looks, make_record(), **THROWN)
+def test_a_rate_below_the_optimizers_own(make_record, samples):
+    layers = of_layers(samples, make_record(), **THROWN)
     finding = learning_rate_too_high(make_record(layers=layers, learning_rate=1e-3))
     assert finding.change.endswith("--learning-rate 0.0001")
 
@@ -98,9 +98,9 @@ def test_a_rate_below_the_optimizers_own(make_record, looks):
     ("moved", "steps", "found"),
     [(0.8, 150, False), (0.4, 15, False), (0.95, 16, True), (0.95, 24, False), (0.5, 4, True)],
 )
-def test_movements_grow_with_the_root_of_the_steps(make_record, looks, moved, steps, found):
+def test_movements_grow_with_the_root_of_the_steps(make_record, samples, moved, steps, found):
     """0.8 in 150 steps, as a healthy fit has when it leaves the drawn weights, is 0.065 a root."""
-    layers = of_layers(looks, make_record(), moved=moved, steps=steps)
+    layers = of_layers(samples, make_record(), moved=moved, steps=steps)
     # A validation loss as of networks that have nothing in common is the other witness.
     record = make_record(metrics={"val_loss": [99.0, 1.0]}, layers=layers)
     finding = learning_rate_too_high(record)
@@ -113,9 +113,9 @@ def test_movements_grow_with_the_root_of_the_steps(make_record, looks, moved, st
 
 
 @pytest.mark.parametrize(("steps", "found"), [(80, True), (1200, False)])
-def test_growth_that_is_judged(make_record, looks, steps, found):
+def test_growth_that_is_judged(make_record, samples, steps, found):
     """To 30 times their norm within 321 steps, or within 4,801, as in a long healthy fit."""
-    layers = of_layers(looks, make_record(), growth=30.0, steps=steps)
+    layers = of_layers(samples, make_record(), growth=30.0, steps=steps)
     finding = learning_rate_too_high(make_record(metrics={"val_loss": [99.0, 1.0]}, layers=layers))
     assert (finding is not None) is found
     if found:
@@ -124,9 +124,9 @@ def test_growth_that_is_judged(make_record, looks, steps, found):
         )
 
 
-def test_a_movement_that_is_not_known_is_no_standstill(make_record, looks, healthy_probes):
+def test_a_movement_that_is_not_known_is_no_standstill(make_record, samples, healthy_probes):
     """After an early resumption none is known: the range test alone says that the rate is low."""
-    known = [dataclasses.replace(look, update_ratio=None) for look in looks()]
+    known = [dataclasses.replace(look, update_ratio=None) for look in samples()]
     record = make_record(
         metrics={"train_loss": STILL},
         layers=dict.fromkeys(make_record().layers, known),
@@ -150,11 +150,11 @@ def test_a_movement_that_is_not_known_is_no_standstill(make_record, looks, healt
         (0.1, True, None),
     ],
 )
-def test_hardly_moved(make_record, looks, healthy_probes, moved, probed, certainty):
-    """Four looks see a movement; in all it is four times as much."""
+def test_hardly_moved(make_record, samples, healthy_probes, moved, probed, certainty):
+    """Four samples see a movement; in all it is four times as much."""
     record = make_record(
         metrics={"train_loss": STILL},
-        layers=of_layers(looks, make_record(), moved=moved),
+        layers=of_layers(samples, make_record(), moved=moved),
         probed=healthy_probes if probed else None,
         learning_rate=3e-6,
     )
@@ -168,8 +168,8 @@ def test_hardly_moved(make_record, looks, healthy_probes, moved, probed, certain
         assert finding.change.endswith("0.01" if probed else "3e-05")
 
 
-def test_a_loss_that_fell_had_rate_enough(make_record, looks, healthy_probes):
-    layers = of_layers(looks, make_record(), moved=0.001)
+def test_a_loss_that_fell_had_rate_enough(make_record, samples, healthy_probes):
+    layers = of_layers(samples, make_record(), moved=0.001)
     record = make_record(layers=layers, probed=healthy_probes, learning_rate=3e-6)
     assert learning_rate_too_low(record) is None
 
@@ -177,14 +177,14 @@ def test_a_loss_that_fell_had_rate_enough(make_record, looks, healthy_probes):
 @pytest.mark.parametrize(
     "losses", [[2.0, 2.0, 1.95, 1.95, 1.95, 1.9, 1.9], None], ids=["no", "near"]
 )
-def test_no_rate_teaches_it_either(make_record, looks, healthy_probes, losses):
+def test_no_rate_teaches_it_either(make_record, samples, healthy_probes, losses):
     """Then the rate is not what is wrong; nor is it near the best."""
     rates = healthy_probes.rates
     if losses:
         rates = dataclasses.replace(rates, losses=losses)
     record = make_record(
         metrics={"train_loss": STILL},
-        layers=of_layers(looks, make_record(), moved=0.001),
+        layers=of_layers(samples, make_record(), moved=0.001),
         probed=dataclasses.replace(healthy_probes, rates=rates),
         learning_rate=3e-6 if losses else 0.03,
     )
@@ -200,10 +200,10 @@ def test_neither_layers_nor_probes(make_record):
     assert learning_rate_too_low(record) == LeftOut(reason)
 
 
-def test_a_few_steps_say_nothing(make_record, looks, healthy_probes):
+def test_a_few_steps_say_nothing(make_record, samples, healthy_probes):
     record = make_record(
         metrics=dict.fromkeys(make_record().metrics) | {"train_loss": [2.0, 2.0]},
-        layers=of_layers(looks, make_record(), moved=0.0001),
+        layers=of_layers(samples, make_record(), moved=0.0001),
         probed=healthy_probes,
     )
     assert learning_rate_too_low(record) == LeftOut("fewer than 3 rows with a finite loss")

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from volunet.diagnosing.record import LayerLook, read_layers, read_record
+from volunet.diagnosing.record import LayerSample, read_layers, read_record
 from volunet.errors import ConfigError
 
 
@@ -44,7 +44,7 @@ def test_empty_cells(tmp_path):
         "1,head,2.5,0.25,,\n9,head,3,0.5,0.125,0.75\n"
     )
     assert read_layers(file) == {
-        "head": [LayerLook(1, 2.5, 0.25, None, None), LayerLook(9, 3.0, 0.5, 0.125, 0.75)]
+        "head": [LayerSample(1, 2.5, 0.25, None, None), LayerSample(9, 3.0, 0.5, 0.125, 0.75)]
     }
 
 

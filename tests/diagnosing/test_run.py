@@ -37,11 +37,11 @@ def test_every_fault_is_looked_for_once():
     assert len(names) == len(set(names)) == 20
 
 
-def test_a_cause_and_what_it_explains(make_record, write_record, looks):
+def test_a_cause_and_what_it_explains(make_record, write_record, samples):
     """A rate a thousand times too high: the loss goes up and ends above its start."""
     record = make_record(
         metrics={"train_loss": [2.0, *[4.0] * 10, *[9.0] * 9], "train_dice": [0.1] * 5},
-        layers={name: looks(moved=0.97, growth=30.0, steps=16) for name in make_record().layers},
+        layers={name: samples(moved=0.97, growth=30.0, steps=16) for name in make_record().layers},
         learning_rate=3.0,
     )
     diagnosis = diagnose_run(write_record(record), probe=False)
@@ -78,12 +78,12 @@ def test_nothing_written_yet(make_run):
 def bagging_run(make_record, write_record):
     """A run of three networks: the first is healthy, the second frozen, the third not begun."""
 
-    def make(looks):
+    def make(samples):
         whole = make_record(members=3, fold="all/3").run
         whole.folder.mkdir()
         write_run(whole)
         frozen = {
-            name: looks(gradient=0.0, moved=0.0)
+            name: samples(gradient=0.0, moved=0.0)
             for name in make_record().layers
             if name.startswith("encoders")
         }
@@ -96,8 +96,8 @@ def bagging_run(make_record, write_record):
     return make
 
 
-def test_bagging(bagging_run, looks):
-    diagnosis = diagnose_run(bagging_run(looks), probe=False)
+def test_bagging(bagging_run, samples):
+    diagnosis = diagnose_run(bagging_run(samples), probe=False)
     assert faults(diagnosis) == ["frozen-layers"]
     assert diagnosis.findings[0].where == "fold_2: all of encoders"
     # The advice is of the whole run, not of a member.
@@ -107,13 +107,13 @@ def test_bagging(bagging_run, looks):
     assert "frozen-layers" not in diagnosis.passed
 
 
-def test_a_cause_in_one_member_explains_nothing_in_another(make_record, write_record, looks):
+def test_a_cause_in_one_member_explains_nothing_in_another(make_record, write_record, samples):
     """Both stand still; only in the first is that so as the rate throws the network off."""
     whole = make_record(members=2, fold="all/2").run
     whole.folder.mkdir()
     write_run(whole)
     still = {"train_loss": [2.0, *[4.0] * 19], "train_dice": [0.1] * 5, "val_dice": [0.1] * 5}
-    thrown = {name: looks(moved=0.97, growth=30.0, steps=16) for name in make_record().layers}
+    thrown = {name: samples(moved=0.97, growth=30.0, steps=16) for name in make_record().layers}
     for number, layers in ((1, thrown), (2, None)):
         record = make_record(metrics=still, layers=layers, fold=f"{number}/2", seed=number - 1)
         run = dataclasses.replace(record.run, folder=whole.folder / f"fold_{number}")
@@ -130,8 +130,8 @@ def test_a_cause_in_one_member_explains_nothing_in_another(make_record, write_re
     assert all("--seed" not in finding.change for finding in diagnosis.findings)
 
 
-def test_bagging_that_is_damaged(bagging_run, looks):
-    folder = bagging_run(looks)
+def test_bagging_that_is_damaged(bagging_run, samples):
+    folder = bagging_run(samples)
     (folder / "fold_1" / "run.json").write_text("{")
     with pytest.raises(ConfigError, match=r"fold_1/run\.json: not a run folder's description"):
         diagnose_run(folder, probe=False)

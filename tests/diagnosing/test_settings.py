@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from volunet.diagnosing.looks import LeftOut
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.settings import loss_does_not_fit, weight_decay_too_strong
 
 
@@ -58,8 +58,8 @@ def test_mean_over_voxels_of_a_small_object(make_record, loss, foreground, dice,
     ("l2", "growth", "certainty"),
     [(1.0, 1.02, "medium"), (1.0, 0.8, "medium"), (1.0, 0.4, "high"), (0.1, 0.4, None)],
 )
-def test_decay(make_record, looks, l2, growth, certainty):
-    layers = {name: looks(growth=growth) for name in make_record().layers}
+def test_decay(make_record, samples, l2, growth, certainty):
+    layers = {name: samples(growth=growth) for name in make_record().layers}
     finding = weight_decay_too_strong(make_record(layers=layers, l2=l2))
     assert (finding and finding.certainty) == certainty
     if finding:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from volunet.diagnosing.looks import LeftOut
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.probes.one_batch import OneBatch
 from volunet.diagnosing.probes.probed import Probed
 from volunet.diagnosing.trials import cannot_overfit_one_batch

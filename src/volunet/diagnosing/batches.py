@@ -6,10 +6,10 @@ import math
 import statistics
 from typing import Final
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.check import OF_LABELS, Answer, Check
 from volunet.diagnosing.command import examine, train_again
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import Record
 from volunet.training.planning.fit_to_time import FEWEST_STEPS
 from volunet.training.planning.noise_scale import NoiseScale

@@ -1,4 +1,4 @@
-"""`Check`: one fault that is looked for in a run, and what the look needs."""
+"""`Check`: one fault that is looked for in a run, and what the check needs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from volunet.diagnosing.answers import Account, LeftOut
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import LeftOut, Looks
 from volunet.diagnosing.record import Record
 from volunet.training.record.run_folder import LAYERS_FILE, METRICS_FILE
 
 Answer = Finding | LeftOut | None
-"""What a look answers: a fault, that it could not look, or that nothing is wrong."""
+"""What a check answers: a fault, that it could not be made, or that nothing is wrong."""
 
 
 OF_LABELS: Final = ("segmentation",)
@@ -25,20 +25,20 @@ class Check:
 
     Attributes:
         fault: Its name.
-        look: Takes the look.
+        find: Makes the check.
         columns: Columns of ``metrics.csv`` that it needs, with a figure in each.
         needs_layers: Whether it needs ``layers.csv``.
         tasks: Kinds of task that it is for; None: for all.
     """
 
     fault: str
-    look: Callable[[Record], Answer]
+    find: Callable[[Record], Answer]
     columns: tuple[str, ...] = ()
     needs_layers: bool = False
     tasks: tuple[str, ...] | None = None
 
     def answer(self, record: Record) -> Answer:
-        """Look, if it is for the run's task and what it needs is there."""
+        """Check, if it is for the run's task and what it needs is there."""
         kind = record.run.plan.task.kind
         if self.tasks is not None and kind not in self.tasks:
             return LeftOut(f"it is for {' and '.join(self.tasks)}, and the run's task is {kind}")
@@ -47,19 +47,19 @@ class Check:
             return LeftOut(f"{METRICS_FILE} has no {' and no '.join(missing)}")
         if self.needs_layers and not record.layers:
             return LeftOut(f"{LAYERS_FILE} is not there, or empty")
-        return self.look(record)
+        return self.find(record)
 
 
-def take_looks(
+def take_checks(
     checks: Sequence[Check], record: Record
 ) -> tuple[list[Finding], list[str], list[str]]:
-    """Take all looks at one record.
+    """Make all checks of one record.
 
     Returns:
         The findings, the faults that were looked for, and what was left out, with the reason.
     """
-    looks, findings = Looks(), list[Finding]()
+    account, findings = Account(), list[Finding]()
     for check in checks:
         answer = check.answer(record)
-        findings += looks.note(check.fault, [] if answer is None else [answer])
-    return findings, looks.checked, looks.left_out
+        findings += account.note(check.fault, [] if answer is None else [answer])
+    return findings, account.checked, account.left_out

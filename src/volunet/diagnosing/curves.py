@@ -6,10 +6,10 @@ import math
 import statistics
 from typing import Final
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.check import OF_LABELS, Answer, Check
 from volunet.diagnosing.command import examine, go_on, train_again
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.probes.material import find_cases, not_finite
 from volunet.diagnosing.record import Record, Series
 from volunet.training.planning.fit_to_time import FEWEST_STEPS

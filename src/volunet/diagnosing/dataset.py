@@ -9,6 +9,7 @@ from typing import Final
 from volunet.datasets.cases import DataSet
 from volunet.datasets.check import Progress
 from volunet.datasets.splits import DEFAULT_FOLDS
+from volunet.diagnosing.answers import Account, Answers, LeftOut
 from volunet.diagnosing.cases.constant import find_constant
 from volunet.diagnosing.cases.duplicates import find_duplicates
 from volunet.diagnosing.cases.empty import find_empty
@@ -29,15 +30,14 @@ from volunet.diagnosing.cases.unreadable import find_unreadable
 from volunet.diagnosing.cases.volume import find_volume_outliers
 from volunet.diagnosing.diagnosis import Diagnosis, without_repeats
 from volunet.diagnosing.finding import Finding, order_findings
-from volunet.diagnosing.looks import Answers, LeftOut, Looks
 from volunet.plan import Triple
 
 MINORITY: Final = 0.5
 """Share of the cases that a fault of the scans may keep from the checks behind it."""
 
-Look = Callable[[Study], Answers]
+Find = Callable[[Study], Answers]
 
-SCAN_LOOKS: Final[Mapping[str, Look]] = MappingProxyType(
+SCAN_CHECKS: Final[Mapping[str, Find]] = MappingProxyType(
     {
         "spacing-outlier": find_spacing_outliers,
         "image-constant": find_constant,
@@ -45,9 +45,9 @@ SCAN_LOOKS: Final[Mapping[str, Look]] = MappingProxyType(
         "intensity-saturated": find_saturated,
     }
 )
-"""Fault → the look for it."""
+"""Fault → the check for it."""
 
-LABEL_LOOKS: Final[Mapping[str, Look]] = MappingProxyType(
+LABEL_CHECKS: Final[Mapping[str, Find]] = MappingProxyType(
     {
         "label-empty": find_empty,
         "label-flipped": find_flipped,
@@ -90,30 +90,30 @@ def diagnose_dataset(
         DatasetError: The data set's own folds are malformed.
     """
     study = read_study(dataset, spacing_mm, progress)
-    looks, findings = Looks(), list[Finding]()
+    account, findings = Account(), list[Finding]()
     # What cannot be read and what the grid loses are facts, the others are inferred.
-    facts = looks.note("unreadable-case", find_unreadable(study))
+    facts = account.note("unreadable-case", find_unreadable(study))
     left = study
-    for fault, look in (*SCAN_LOOKS.items(), *LABEL_LOOKS.items()):
-        found = looks.note(fault, look(left) if left.cases else [_NO_CASE])
+    for fault, find in (*SCAN_CHECKS.items(), *LABEL_CHECKS.items()):
+        found = account.note(fault, find(left) if left.cases else [_NO_CASE])
         findings += found
         told = {name for one in found if one.certainty != "low" for name in one.cases}
         # Labels can be judged on scans in any unit, where most are in the same.
-        if fault in LABEL_LOOKS or len(told) <= MINORITY * len(left.cases):
+        if fault in LABEL_CHECKS or len(told) <= MINORITY * len(left.cases):
             left = left.without(told)
-    # A class that is missing keeps no case from other looks: what the label has is judged.
-    findings += looks.note("label-empty", find_missing_classes(left))
+    # A class that is missing keeps no case from other checks: what the label has is judged.
+    findings += account.note("label-empty", find_missing_classes(left))
     whole = study.without(_cases_of(findings, "image-constant"))
     sized = study.without(_cases_of(findings, "spacing-outlier"))
-    findings += looks.note("duplicate-cases", find_duplicates(whole, folds))
-    findings += looks.note("class-imbalance", find_imbalance(study))
-    facts += looks.note("tiny-object-lost", find_tiny_objects(sized))
+    findings += account.note("duplicate-cases", find_duplicates(whole, folds))
+    findings += account.note("class-imbalance", find_imbalance(study))
+    facts += account.note("tiny-object-lost", find_tiny_objects(sized))
     return Diagnosis(
         "dataset",
         str(dataset.root),
         tuple(order_findings(facts + findings)),
-        checked=without_repeats(looks.checked),
-        left_out=without_repeats(looks.left_out),
+        checked=without_repeats(account.checked),
+        left_out=without_repeats(account.left_out),
     )
 
 

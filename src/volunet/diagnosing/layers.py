@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.check import Answer, Check
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import LeftOut
-from volunet.diagnosing.record import LayerLook, Record
+from volunet.diagnosing.record import LayerSample, Record
 from volunet.plan import ActivationName
 from volunet.training.fitting.telemetry import GRADIENT_NORM
 
@@ -28,14 +28,14 @@ MOVES: Final = 1e-4
 """What weights moved in all, as a share of theirs, above which a layer surely learns."""
 
 FEWEST_MOVES: Final = 2
-"""Movements between looks that must be known of a layer: those over a resumption are not, and a
+"""Movements between samples that must be known of a layer: those over a resumption are not, and a
 single one may be of steps without a gradient."""
 
 OFTEN_CLIPPED: Final = 0.5
 """Share of the steps; the norm at which gradients are clipped is ten times a usual one."""
 
 _LAST: Final = 3
-"""Looks at the end whose mean counts, so that one odd batch does not."""
+"""Samples at the end whose mean counts, so that one odd batch does not."""
 
 _SILENCED: Final[tuple[ActivationName, ...]] = ("relu", "leaky_relu")
 """Activations that let little or nothing through below 0."""
@@ -48,8 +48,10 @@ def dead_activations(record: Record) -> Answer:
         return None
     shares = {
         name: statistics.fmean(values)
-        for name, looks in record.layers.items()
-        if (values := [one.silent_share for one in looks[-_LAST:] if one.silent_share is not None])
+        for name, samples in record.layers.items()
+        if (
+            values := [one.silent_share for one in samples[-_LAST:] if one.silent_share is not None]
+        )
     }
     dead = {name: share for name, share in shares.items() if share >= MANY_SILENT}
     if not dead:
@@ -67,7 +69,7 @@ def dead_activations(record: Record) -> Answer:
         "dead-activations",
         group_layers(dead, record.layers),
         f"{dead[worst]:.0%} of the channels of {worst} have no positive value in a batch "
-        f"(last {_LAST} looks); behind norm layers a healthy one has less than 20 %.",
+        f"(last {_LAST} samples); behind norm layers a healthy one has less than 20 %.",
         "The channels were pushed below 0, by a learning rate that was too high at some time or by "
         "a bias, and an activation that is flat there brings no gradient back."
         if network.activation == "relu"
@@ -80,19 +82,20 @@ def dead_activations(record: Record) -> Answer:
 def frozen_layers(record: Record) -> Answer:
     """Layers that no step moves, or that no gradient reaches."""
     layers = {
-        name: looks
-        for name, looks in record.layers.items()
-        if sum(look.update_ratio is not None for look in looks) >= FEWEST_MOVES
+        name: samples
+        for name, samples in record.layers.items()
+        if sum(sample.update_ratio is not None for sample in samples) >= FEWEST_MOVES
     }
     if not layers:
         return LeftOut(f"fewer than {FEWEST_MOVES} known movements of a layer")
     moved = {
-        name: sum(look.update_ratio or 0.0 for look in looks) for name, looks in layers.items()
+        name: sum(sample.update_ratio or 0.0 for sample in samples)
+        for name, samples in layers.items()
     }
     stiff = [
         name
-        for name, looks in layers.items()
-        if moved[name] == 0.0 or not any(look.gradient_norm for look in looks)
+        for name, samples in layers.items()
+        if moved[name] == 0.0 or not any(sample.gradient_norm for sample in samples)
     ]
     others = [moved[name] for name in moved if name not in stiff]
     if not stiff or (others and max(others) < MOVES):
@@ -105,7 +108,7 @@ def frozen_layers(record: Record) -> Answer:
         "frozen-layers",
         group_layers(stiff, layers),
         f"{len(stiff)} of {len(layers)} convolutions had gradient 0 or did not move in any "
-        f"of {len(layers[stiff[0]])} looks ({still} kept their weights exactly)"
+        f"of {len(layers[stiff[0]])} samples ({still} kept their weights exactly)"
         f"{others_moved}.",
         "The layers are not trained: their parameters do not require a gradient, the optimizer was "
         "not given them, or what follows them lets no gradient back.",
@@ -118,8 +121,8 @@ def frozen_layers(record: Record) -> Answer:
 def vanishing_gradients(record: Record) -> Answer:
     """Layers whose gradient is next to nothing beside that of others."""
     relative = {
-        name: statistics.median([_relative(look) for look in looks])
-        for name, looks in record.layers.items()
+        name: statistics.median([_relative(sample) for sample in samples])
+        for name, samples in record.layers.items()
     }
     most = max(relative.values())
     weak = [name for name, value in relative.items() if 0 < value < TINY_GRADIENT * most]
@@ -150,7 +153,8 @@ def exploding_gradients(record: Record) -> Answer:
     where = "every layer"
     if record.layers:
         peaks = {
-            name: max(look.gradient_norm for look in looks) for name, looks in record.layers.items()
+            name: max(sample.gradient_norm for sample in samples)
+            for name, samples in record.layers.items()
         }
         worst = max(peaks, key=lambda name: peaks[name])
         where = f"most in {worst}"
@@ -203,8 +207,8 @@ def _shortened(words: Sequence[str], most: int = 6) -> str:
     return ", ".join(words[:most]) + more
 
 
-def _relative(look: LayerLook) -> float:
-    return look.gradient_norm / look.weight_norm if look.weight_norm else 0.0
+def _relative(sample: LayerSample) -> float:
+    return sample.gradient_norm / sample.weight_norm if sample.weight_norm else 0.0
 
 
 def _lower_rate(record: Record) -> float:

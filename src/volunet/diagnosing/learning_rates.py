@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.check import Answer, Check
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import LeftOut
-from volunet.diagnosing.record import LayerLook, Record
+from volunet.diagnosing.record import LayerSample, Record
 from volunet.training.fitting.budget import WARM_UP_STEPS
 from volunet.training.record.run_folder import LAYERS_FILE
 
@@ -39,10 +39,10 @@ STOOD_STILL: Final = 0.01
 """The same, so little that no range test need confirm it."""
 
 THROWN: Final = 0.2
-"""What weights moved between looks, as a share of theirs, by the root of the steps between. Above
+"""What weights moved between samples, as a share of theirs, by the root of the steps between. Above
 that they were thrown about. By the root, as steps add up as those of a random walk do: healthy fits
-of 7 to 170 steps a look come to 0.02 to 0.09, with L1 to 0.17. Of looks far apart nothing is seen,
-as a share of more than 1 hardly comes about."""
+of 7 to 170 steps a sample come to 0.02 to 0.09, with L1 to 0.17. Of samples far apart nothing is
+seen, as a share of more than 1 hardly comes about."""
 
 USUAL_PACE: Final = 0.1
 """The same of healthy fits without L1, at the most."""
@@ -155,13 +155,13 @@ def _fallen(record: Record) -> float | None:
 
 def _moved(record: Record) -> float | None:
     """What a layer's weights moved in all, as a share of theirs, the median over the layers."""
-    sums = [sum(moves) for looks in record.layers.values() if (moves := _moves(looks))]
+    sums = [sum(moves) for samples in record.layers.values() if (moves := _moves(samples))]
     return statistics.median(sums) if sums else None
 
 
 def _thrown_weights(record: Record) -> list[str]:
-    fastest = [max(moves) for looks in record.layers.values() if (moves := _paces(looks))]
-    growths = [_growth(looks) for looks in record.layers.values()]
+    fastest = [max(moves) for samples in record.layers.values() if (moves := _paces(samples))]
+    growths = [_growth(samples) for samples in record.layers.values()]
     words = []
     if fastest and (typical := statistics.median_low(fastest))[0] > THROWN:
         _, moved, steps = typical
@@ -193,21 +193,21 @@ def _risen_losses(record: Record) -> list[str]:
     return words
 
 
-def _moves(looks: Sequence[LayerLook]) -> list[float]:
-    return [look.update_ratio for look in looks if look.update_ratio is not None]
+def _moves(samples: Sequence[LayerSample]) -> list[float]:
+    return [sample.update_ratio for sample in samples if sample.update_ratio is not None]
 
 
-def _paces(looks: Sequence[LayerLook]) -> list[tuple[float, float, int]]:
+def _paces(samples: Sequence[LayerSample]) -> list[tuple[float, float, int]]:
     """Of each interval what a layer moved by the root of the steps, what in all, and the steps."""
     paces = []
-    for before, after in itertools.pairwise(looks):
+    for before, after in itertools.pairwise(samples):
         if after.update_ratio is not None:
             steps = max(1, after.step - before.step)
             paces.append((after.update_ratio / math.sqrt(steps), after.update_ratio, steps))
     return paces
 
 
-def _growth(looks: Sequence[LayerLook]) -> float:
-    first = looks[0].weight_norm
-    early = [look.weight_norm for look in looks if look.step <= GROWTH_STEPS]
+def _growth(samples: Sequence[LayerSample]) -> float:
+    first = samples[0].weight_norm
+    early = [sample.weight_norm for sample in samples if sample.step <= GROWTH_STEPS]
     return max(early, default=first) / first if first else 1.0

@@ -19,15 +19,15 @@ Series = Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True)
-class LayerLook:
-    """What one look at one convolution saw.
+class LayerSample:
+    """What one sample of one convolution saw.
 
     Attributes:
         step: Optimizer steps that were done.
         weight_norm: Norm of its weights.
         gradient_norm: Norm of their gradient in this step.
-        update_ratio: Norm of what the weights moved since the look before, by theirs; None in the
-            first look.
+        update_ratio: Norm of what the weights moved since the sample before, by theirs; None in the
+            first sample.
         silent_share: Share of the channels whose activation had no positive value in the batch;
             None where no activation follows.
     """
@@ -46,14 +46,14 @@ class Record:
     Attributes:
         run: Its description; of a bagging run that of one member.
         metrics: Name of a figure → its values, not all of them finite.
-        layers: Name of a convolution → the looks at it, in the order of the steps.
+        layers: Name of a convolution → the samples of it, in the order of the steps.
         probed: What was tried out on the run's plan and cases.
         whole: The run that it is a member of; None where it is none.
     """
 
     run: Run
     metrics: Mapping[str, Series] = field(default_factory=dict)
-    layers: Mapping[str, Sequence[LayerLook]] = field(default_factory=dict)
+    layers: Mapping[str, Sequence[LayerSample]] = field(default_factory=dict)
     probed: Probed = field(default_factory=Probed)
     whole: Run | None = None
 
@@ -95,29 +95,29 @@ def read_record(run: Run) -> Record:
     return Record(run, metrics, read_layers(run.folder / LAYERS_FILE))
 
 
-def read_layers(file: Path) -> dict[str, list[LayerLook]]:
-    """The looks of a ``layers.csv`` by layer; none where there is no file.
+def read_layers(file: Path) -> dict[str, list[LayerSample]]:
+    """The samples of a ``layers.csv`` by layer; none where there is no file.
 
     Raises:
         ConfigError: The file is damaged.
     """
-    looks: dict[str, list[LayerLook]] = {}
+    samples: dict[str, list[LayerSample]] = {}
     if not file.is_file():
-        return looks
+        return samples
     try:
         with file.open(encoding="utf-8", newline="") as lines:
             for row in csv.DictReader(lines):
-                look = LayerLook(
+                sample = LayerSample(
                     step=int(row["step"]),
                     weight_norm=float(row["weight_norm"]),
                     gradient_norm=float(row["gradient_norm"]),
                     update_ratio=float(row["update_ratio"]) if row["update_ratio"] else None,
                     silent_share=float(row["silent_share"]) if row["silent_share"] else None,
                 )
-                looks.setdefault(row["layer"], []).append(look)
+                samples.setdefault(row["layer"], []).append(sample)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise _damaged(file, error) from error
-    return looks
+    return samples
 
 
 def _damaged(file: Path, error: Exception) -> ConfigError:

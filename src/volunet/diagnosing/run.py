@@ -17,7 +17,7 @@ from volunet.diagnosing import (
     trials,
 )
 from volunet.diagnosing.causes import by_cause, explain
-from volunet.diagnosing.check import Check, take_looks
+from volunet.diagnosing.check import Check, take_checks
 from volunet.diagnosing.diagnosis import Consequence, Diagnosis, without_repeats
 from volunet.diagnosing.finding import Finding, order_findings
 from volunet.diagnosing.members import merge_consequences, merge_findings, merge_left_out
@@ -73,7 +73,7 @@ def diagnose_run(
             continue
         whole = None if member is run else run
         record = replace(read_record(member), probed=probed, whole=whole)
-        found, looked_for, left_out[name] = take_looks(CHECKS, record)
+        found, looked_for, left_out[name] = take_checks(CHECKS, record)
         # What is wrong with one member explains nothing of another.
         findings[name], consequences[name] = explain(found)
         checked += looked_for

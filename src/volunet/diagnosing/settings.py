@@ -9,10 +9,10 @@ from typing import Final
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.check import OF_LABELS, Answer, Check
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.record import Record
 from volunet.plan import OutputActivation
 from volunet.training.record.run_folder import LAYERS_FILE, WEIGHTS_FILE

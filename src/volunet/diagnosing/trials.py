@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.check import Answer, Check
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import LeftOut
 from volunet.diagnosing.probes.one_batch import ENOUGH, LEARNING_RATE
 from volunet.diagnosing.record import Record
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.duplicates import find_duplicates
-from volunet.diagnosing.looks import LeftOut
 
 
 def copy_of(scan, seed, noise=0.0):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.intensity import find_intensity_outliers
-from volunet.diagnosing.looks import LeftOut
 
 
 def test_ct_with_an_offset(make_study):

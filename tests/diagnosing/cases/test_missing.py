@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.missing import find_missing_classes
-from volunet.diagnosing.looks import LeftOut
 
 
 def without_lower(image, label, spacing):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.noise import find_noise
-from volunet.diagnosing.looks import LeftOut
 
 
 def speckle(image, label, spacing):

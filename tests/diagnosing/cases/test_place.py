@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.place import find_place_outliers
-from volunet.diagnosing.looks import LeftOut
 
 
 def elsewhere(*voxels):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.shifted import find_shifted
-from volunet.diagnosing.looks import LeftOut
 
 
 def move(*voxels):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.spacing import find_spacing_outliers
-from volunet.diagnosing.looks import LeftOut
 
 
 def spaced(*spacing):

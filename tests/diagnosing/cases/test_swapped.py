@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.atlas import AtlasFit
 from volunet.diagnosing.cases.swapped import find_swapped
-from volunet.diagnosing.looks import LeftOut
 
 
 def swap(image, label, spacing):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 
 from volunet.datasets.layouts import read_dataset
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.study import read_study
 from volunet.diagnosing.cases.tiny import find_tiny_objects
-from volunet.diagnosing.looks import LeftOut
 
 
 def dot(image, label, spacing):

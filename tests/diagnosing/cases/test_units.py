@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from volunet.diagnosing.answers import LeftOut
 from volunet.diagnosing.cases.units import find_wrong_units, is_ct
-from volunet.diagnosing.looks import LeftOut
 
 
 def scale(low, high):

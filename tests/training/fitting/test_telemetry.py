@@ -186,13 +186,13 @@ def layers_trainer(epochs_of=LAYER_ROWS):
     return SimpleNamespace(global_step=0, num_training_batches=epochs_of)
 
 
-def fit_batch(look, trainer, network, *, steps=True, rate=0.1):
+def fit_batch(sample, trainer, network, *, steps=True, rate=0.1):
     """One batch: a pass forward and back, and unless it is accumulated a step."""
     holder = SimpleNamespace(network=network)
-    look.on_train_batch_start(trainer, holder, None, 0)
+    sample.on_train_batch_start(trainer, holder, None, 0)
     network(torch.randn(1, 1, 4, 4, 4)).square().mean().backward()
     if steps:
-        look.on_before_optimizer_step(trainer, holder, None)
+        sample.on_before_optimizer_step(trainer, holder, None)
         gradients = {
             name: float(layer.weight.grad.norm()) for name, layer in convolutions(network).items()
         }
@@ -203,7 +203,7 @@ def fit_batch(look, trainer, network, *, steps=True, rate=0.1):
         trainer.global_step += 1
     else:
         gradients = {}
-    look.on_train_batch_end(trainer, holder, None, None, 0)
+    sample.on_train_batch_end(trainer, holder, None, None, 0)
     return gradients
 
 
@@ -224,9 +224,9 @@ NAMES = [
 
 
 def test_layers(network, tmp_path):
-    look = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
+    sample = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
     trainer = layers_trainer()
-    gradients = fit_batch(look, trainer, network)
+    gradients = fit_batch(sample, trainer, network)
     rows = rows_of(tmp_path)
     assert [row["layer"] for row in rows] == NAMES
     norms = {name: layer.weight.norm().item() for name, layer in convolutions(network).items()}
@@ -237,7 +237,7 @@ def test_layers(network, tmp_path):
         assert float(row["weight_norm"]) == pytest.approx(norms[row["layer"]], rel=1e-5)
         assert float(row["gradient_norm"]) == pytest.approx(gradients[row["layer"]], rel=1e-5)
         assert row["update_ratio"] == ""
-    gradients = fit_batch(look, trainer, network)
+    gradients = fit_batch(sample, trainer, network)
     rows = rows_of(tmp_path)
     assert [row["step"] for row in rows] == ["1"] * 8 + ["2"] * 8
     for row in rows[8:]:
@@ -261,34 +261,34 @@ def test_silent_channels(blob_plan, tmp_path, activation):
             layer = convolutions(network)[name]
             layer.bias.fill_(size)
             layer.bias[:dead] = -size
-    look = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
-    fit_batch(look, layers_trainer(), network, rate=0.0)
+    sample = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
+    fit_batch(sample, layers_trainer(), network, rate=0.0)
     silent = {row["layer"]: row["silent_share"] for row in rows_of(tmp_path)}
     assert (silent["encoders.0.conv1"], silent["encoders.1.conv2"]) == ("0.5", "0.75")
     # Nothing listens behind these.
     assert (silent["upsamplings.0"], silent["head"]) == ("", "")
 
 
-def test_layers_are_looked_at_now_and_then(network, tmp_path):
-    look = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
+def test_layers_are_sampled_now_and_then(network, tmp_path):
+    sample = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
     trainer = layers_trainer(4 * LAYER_ROWS)
     hooks = []
     for _ in range(9):
-        fit_batch(look, trainer, network)
+        fit_batch(sample, trainer, network)
         hooks.append(sum(len(module._forward_hooks) for module in network.modules()))
     # At the steps 0, 4 and 8, and the row says which step was made.
     assert sorted({int(row["step"]) for row in rows_of(tmp_path)}) == [1, 5, 9]
-    # Between the looks nothing listens, which would slow each pass down.
+    # Between the samples nothing listens, which would slow each pass down.
     assert hooks == [0] * 9
 
 
-def test_a_look_goes_on_until_the_step_is_made(network, tmp_path):
+def test_a_sample_goes_on_until_the_step_is_made(network, tmp_path):
     """Of accumulated batches the last alone has the step's gradient."""
-    look = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
+    sample = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
     trainer = layers_trainer()
-    fit_batch(look, trainer, network, steps=False)
+    fit_batch(sample, trainer, network, steps=False)
     assert not (tmp_path / "layers.csv").exists()
-    gradients = fit_batch(look, trainer, network)
+    gradients = fit_batch(sample, trainer, network)
     rows = rows_of(tmp_path)
     assert [row["layer"] for row in rows] == NAMES
     for row in rows:
@@ -298,23 +298,23 @@ def test_a_look_goes_on_until_the_step_is_made(network, tmp_path):
 
 def test_a_frozen_layer_has_no_gradient(network, tmp_path):
     network.encoders[0].conv1.weight.requires_grad_(False)
-    look = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
+    sample = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
     trainer = layers_trainer()
     holder = SimpleNamespace(network=network)
-    look.on_train_batch_start(trainer, holder, None, 0)
+    sample.on_train_batch_start(trainer, holder, None, 0)
     network(torch.randn(1, 1, 4, 4, 4)).square().mean().backward()
-    look.on_before_optimizer_step(trainer, holder, None)
-    look.on_train_batch_end(trainer, holder, None, None, 0)
+    sample.on_before_optimizer_step(trainer, holder, None)
+    sample.on_train_batch_end(trainer, holder, None, None, 0)
     found = {row["layer"]: float(row["gradient_norm"]) for row in rows_of(tmp_path)}
     assert found["encoders.0.conv1"] == 0.0
     assert all(norm > 0 for name, norm in found.items() if name != "encoders.0.conv1")
 
 
 def test_a_fit_that_goes_on_keeps_its_rows(network, tmp_path):
-    look = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
+    sample = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
     trainer = layers_trainer()
     for _ in range(3):
-        fit_batch(look, trainer, network)
+        fit_batch(sample, trainer, network)
     written = rows_of(tmp_path)
     # Its last checkpoint was of step 2.
     again = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), 2)
@@ -337,8 +337,8 @@ def test_a_fit_that_goes_on_keeps_its_rows(network, tmp_path):
     assert len(rows_of(tmp_path)) == 8
 
 
-def test_only_the_first_process_looks(network, tmp_path, monkeypatch):
+def test_only_the_first_process_samples(network, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    look = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
-    fit_batch(look, layers_trainer(), network)
+    sample = LayerTelemetry(tmp_path, Budget(TrainingConfig(epochs=1)), None)
+    fit_batch(sample, layers_trainer(), network)
     assert list(tmp_path.iterdir()) == []

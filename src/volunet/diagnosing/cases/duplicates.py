@@ -15,11 +15,11 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
 from volunet.datasets.splits import DEFAULT_FOLDS, Fold, find_splits, split_cases
+from volunet.diagnosing.answers import Answers, LeftOut
 from volunet.diagnosing.cases.robust import middle_and_spread
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import few, list_names
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import Answers, LeftOut
 
 SURE: Final = 0.95
 """Correlation from which two scans are one: noise alone takes less away, and two patients are less

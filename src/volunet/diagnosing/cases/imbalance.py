@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
+from volunet.diagnosing.answers import Answers, LeftOut
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import NO_CLASS, train_command
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import Answers, LeftOut
 
 RARE: Final = 0.005
 """Share of all voxels below which the rarest class is worth a hint."""

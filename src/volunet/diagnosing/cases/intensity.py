@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.answers import Answers, LeftOut, leave_out
 from volunet.diagnosing.cases.robust import middle_and_spread, modified_z
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.units import is_ct
 from volunet.diagnosing.cases.wording import NO_CLASS, few, name_cases
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import Answers, LeftOut, leave_out
 
 OFFSET_HU: Final = 200.0
 """Contrast agent lifts soft tissue by up to about 150 HU."""

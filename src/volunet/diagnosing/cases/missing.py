@@ -11,12 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.answers import Answers, LeftOut
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.presence import LOOKS_PRESENT, NEARLY_ALL, share_seen
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import few, name_cases
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import Answers, LeftOut
 
 _LEAST_CASES: Final = 4
 """Of fewer cases those with a class cannot be three quarters and one be without."""

@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
+from volunet.diagnosing.answers import Answers, LeftOut, leave_out
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known, modified_z
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import few, name_cases
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import Answers, LeftOut, leave_out
 
 RAGGED_SCORE: Final = 5.0
 

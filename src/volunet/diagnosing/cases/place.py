@@ -6,11 +6,11 @@ from typing import Final
 
 import numpy as np
 
+from volunet.diagnosing.answers import Answers, LeftOut, leave_out
 from volunet.diagnosing.cases.robust import modified_z
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import AXES, few, name_cases
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import Answers, LeftOut, leave_out
 
 LEAST_SHARE: Final = 0.1
 """Of the scan's size: labels nearer to the usual place are where they belong."""

@@ -12,13 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.answers import Answers, leave_out
 from volunet.diagnosing.cases.boundaries import TRUSTED_BITS
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import median_of_known
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import few, name_cases
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import Answers, leave_out
 
 LEAST_VOXELS: Final = 3
 """Labels move by 1 or 2 with the way in which someone draws a border."""

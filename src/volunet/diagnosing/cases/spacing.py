@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.answers import Answers, LeftOut
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import OUTLIER, modified_z
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import few, name_cases, train_command
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import Answers, LeftOut
 
 UNIT_FACTOR: Final = 5.0
 """Voxel and scan larger by this on all three axes: no scanner's choice, but another unit."""

@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 
+from volunet.diagnosing.answers import Answers, LeftOut, leave_out
 from volunet.diagnosing.cases.atlas import best_order
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import name_cases
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import Answers, LeftOut, leave_out
 
 GAIN: Final = 0.25
 """Dice that the exchanged classes must gain by the other order, in shares of their usual Dice."""

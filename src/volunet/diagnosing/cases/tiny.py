@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.answers import Answers, LeftOut
 from volunet.diagnosing.cases.lost import Losses
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.summary import CaseSummary
 from volunet.diagnosing.cases.wording import NO_CLASS, name_cases, train_command
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import Answers, LeftOut
 
 KEPT_SHARE: Final = 0.5
 """Volume that a class must keep: of one that loses more, the network learns another shape."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from volunet.diagnosing.answers import Answers, LeftOut
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.summary import ChannelSummary
 from volunet.diagnosing.cases.wording import name_cases
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import Answers, LeftOut
 
 LEAST_RANGE_HU: Final = 30.0
 """Noise alone spans more HU, and fat and muscle are 150 apart."""

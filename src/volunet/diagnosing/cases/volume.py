@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from volunet.diagnosing.answers import Answers, LeftOut, leave_out
 from volunet.diagnosing.cases.grading import grade
 from volunet.diagnosing.cases.robust import OUTLIER, middle_and_spread, modified_z
 from volunet.diagnosing.cases.study import Study
 from volunet.diagnosing.cases.wording import few, name_cases
 from volunet.diagnosing.finding import Certainty, Finding
-from volunet.diagnosing.looks import Answers, LeftOut, leave_out
 
 FACTOR: Final = 1.8
 """A volume within this factor of the median is no fault, however alike the others are."""

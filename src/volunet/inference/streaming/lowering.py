@@ -17,8 +17,8 @@ import onnx_ir as ir
 from volunet.graph.operators import OPERATORS
 from volunet.graph.operators.global_pool import GlobalPool
 from volunet.graph.operators.reduce import Reduce
+from volunet.inference.streaming.dilated_transposed import write_small
 from volunet.inference.streaming.fixed import Array, FixedGraph, Step, copy_of, rebuilt
-from volunet.inference.streaming.spreading import spread
 
 _AXES_AS_INPUT: Final = 18
 """Version of the operator set from which on ReduceMean takes its axes as an input."""
@@ -27,7 +27,7 @@ _AXES_AS_INPUT: Final = 18
 def lower(fixed: FixedGraph, axis: int) -> FixedGraph:
     """Write normalisations and reductions over an axis as statistics of its slices.
 
-    Dilated transposed convolutions are written as small ones too (`spreading`).
+    Dilated transposed convolutions are written as small ones too (`dilated_transposed`).
 
     Args:
         fixed: A graph.
@@ -52,7 +52,7 @@ def lower(fixed: FixedGraph, axis: int) -> FixedGraph:
             _group_normalization(fixed, step, axis, writer)
         elif _reduces(step, axis):
             _reduction(step, axis, writer)
-        elif (pair := spread(fixed, step, writer.constants)) is not None:
+        elif (pair := write_small(fixed, step, writer.constants)) is not None:
             nodes.extend(pair)
             writer.has_written = True
         else:

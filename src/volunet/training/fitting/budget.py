@@ -103,23 +103,14 @@ class Budget(pl.Callback):
         if trainer.global_step > 0:
             self._end_in_time(trainer)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Set the learning rate for the step to come."""
         self._step_began = self._clock()
         spent = agree_first(self.spent(trainer))
         rate = self._config.highest_learning_rate * schedule(spent, trainer.global_step)
         set_learning_rate(trainer.optimizers[0], rate)
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """End the fit when the time for steps is over; epochs end by themselves."""
         if self._step_began is not None:
             taken = self._clock() - self._step_began

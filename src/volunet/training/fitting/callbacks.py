@@ -56,14 +56,7 @@ class StopOnInterrupt(pl.Callback):
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """End the fit here, where the callbacks that follow can still save its state."""
         if agree_any(self.interrupted):
             trainer.should_stop = True
@@ -95,14 +88,7 @@ class ValidateInTime(pl.Callback):
         """Begin to count."""
         self._last = self._clock()
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Have Lightning, which looks next, validate after each batch or after none."""
         is_due = agree_first(float(self._clock() - self._last >= self._interval_s))
         trainer.val_check_batch = 1 if is_due else NEVER
@@ -146,9 +132,7 @@ class FadeAugmentation(pl.Callback):
         self._budget = budget
         self._patches = patches
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Set the share for the patches that are yet to be made."""
         self._patches.set_augmented_share(augmented_share(self._budget.spent(trainer)))
 
@@ -171,14 +155,7 @@ class ShowProgress(pl.Callback):
         self._budget = budget
         self._report = report
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Report the loss."""
         self._tell(trainer)
 

@@ -142,14 +142,7 @@ class BestWeights(pl.Callback):
         self.validated_at = -1
         self._saved_at = -1
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Write the last state of a fit that ends within an epoch.
 
         At the end of the fit Lightning would count the epoch as a whole one, and a fit that goes on

@@ -7,7 +7,7 @@ import torch
 from volunet.nets import UNet3d
 from volunet.nets.presets import member_of
 from volunet.plan import Plan
-from volunet.training.fitting.thin_levels import spare_thin_levels
+from volunet.training.fitting.float32_convolutions import float32_where_thin
 
 
 def training_network(plan: Plan) -> UNet3d:
@@ -20,5 +20,5 @@ def training_network(plan: Plan) -> UNet3d:
         ConfigError: The plan names no network.
     """
     network: UNet3d = member_of(plan).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    spare_thin_levels(network)
+    float32_where_thin(network)
     return network

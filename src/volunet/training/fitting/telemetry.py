@@ -15,7 +15,6 @@ from typing import Any, Final
 import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
-from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from volunet.datasets.patches import Patch
@@ -30,7 +29,7 @@ ROWS: Final = 60
 """Rows in ``metrics.csv`` over the whole budget."""
 
 LAYER_ROWS: Final = 15
-"""Looks at each layer over the whole budget."""
+"""Samples of each layer over the whole budget."""
 
 GRADIENT_NORM: Final = 12.0
 """Gradients are clipped to it; an outlier patch would otherwise throw the weights far off."""
@@ -69,9 +68,7 @@ class Telemetry(pl.Callback):
         """Begin to count the waiting; the first batch, which starts the workers, is left out."""
         self._begin(trainer)
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         """Note the gradients' norm, before they are clipped.
 
         Raises:
@@ -138,7 +135,7 @@ class Telemetry(pl.Callback):
 
 
 class LayerTelemetry(pl.Callback):
-    """Looks at each convolution now and then and writes ``layers.csv``.
+    """Samples each convolution now and then and writes ``layers.csv``.
 
     Args:
         folder: The run folder.
@@ -150,49 +147,37 @@ class LayerTelemetry(pl.Callback):
         self._file = folder / LAYERS_FILE
         self._budget = budget
         self._rows = [] if last_step is None else _read_rows(self._file, last_step)
-        self._looked = -1.0
-        self._looking = False
+        self._sampled = -1.0
+        self._sampling = False
         self._hooks: list[RemovableHandle] = []
         self._silent: dict[str, float] = {}
         self._gradients: dict[str, float] = {}
         self._before: dict[str, Tensor] = {}
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Listen to this batch's activations if a look is due."""
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        """Listen to this batch's activations if a sample is due."""
         spent = self._budget.spent(trainer)
-        if process_rank() or self._looking or spent - self._looked < 1 / LAYER_ROWS:
+        if process_rank() or self._sampling or spent - self._sampled < 1 / LAYER_ROWS:
             return
-        self._looked, self._looking = spent, True
-        network = pl_module.network
-        for name, module in network.named_modules():  # type: ignore[union-attr]
+        self._sampled, self._sampling = spent, True
+        for name, module in pl_module.network.named_modules():
             parent, _, own = name.rpartition(".")
             if own in ("activation1", "activation2"):
                 convolution = f"{parent}.conv{own[-1]}"
                 self._hooks.append(module.register_forward_hook(self._listener(convolution)))
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         """Note each layer's gradient."""
-        if self._looking:
+        if self._sampling:
             for name, module in _convolutions(pl_module):
                 gradient = module.weight.grad
                 self._gradients[name] = 0.0 if gradient is None else float(gradient.norm())
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Write the rows of this look once its step is made, which may take several batches."""
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        """Write the rows of this sample once its step is made, which may take several batches."""
         if not self._gradients:
             return
-        self._looking = False
+        self._sampling = False
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()

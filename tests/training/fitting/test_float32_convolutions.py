@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from volunet.training.fitting.thin_levels import spare_thin_levels
+from volunet.training.fitting.float32_convolutions import float32_where_thin
 
 
 def spoil_memory():
@@ -40,7 +40,7 @@ def test_gradients_by_the_weights_are_those_of_float32(kernel, depth, channels):
     torch.manual_seed(0)
     conv = nn.Conv3d(channels, 16, kernel, padding=kernel // 2)
     conv = conv.to(memory_format=torch.channels_last_3d)
-    spare_thin_levels(conv)
+    float32_where_thin(conv)
     x = torch.randn(2, channels, depth, 5, 5).to(memory_format=torch.channels_last_3d)
     exact = copy.deepcopy(conv)
     exact(x).square().mean().backward()
@@ -56,7 +56,7 @@ def test_gradients_by_the_weights_are_those_of_float32(kernel, depth, channels):
 @pytest.mark.parametrize(("depth", "dtype"), [(2, torch.float32), (3, torch.bfloat16)])
 def test_only_thin_maps_are_spared(depth, dtype):
     conv = nn.Conv3d(1, 1, 3, padding=1)
-    spare_thin_levels(conv)
+    float32_where_thin(conv)
     with torch.autocast("cpu", torch.bfloat16):
         assert conv(torch.zeros(1, 1, depth, 4, 4)).dtype == dtype
         # And what follows is in bfloat16 again.
@@ -67,14 +67,14 @@ def test_without_autocast_nothing_changes():
     conv = nn.Conv3d(1, 1, 3, padding=1)
     x = torch.randn(1, 1, 2, 4, 4)
     before = conv(x)
-    spare_thin_levels(conv)
+    float32_where_thin(conv)
     torch.testing.assert_close(conv(x), before, rtol=0, atol=0)
     assert not torch.is_autocast_enabled("cpu")
 
 
 def test_autocast_is_on_again_after_an_error():
     conv = nn.Conv3d(2, 1, 3, padding=1)
-    spare_thin_levels(conv)
+    float32_where_thin(conv)
     with torch.autocast("cpu", torch.bfloat16):
         with pytest.raises(RuntimeError, match="channels"):
             conv(torch.zeros(1, 1, 2, 4, 4))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-def spare_thin_levels(network: nn.Module) -> None:
+def float32_where_thin(network: nn.Module) -> None:
     """Have a network compute in float32 what autocast to bfloat16 would spoil on the CPU.
 
     Where a map has fewer slices than the kernel, such as 2 under a kernel of 3, oneDNN (in PyTorch

@@ -1,11 +1,11 @@
-"""`Looks`: a fault counts as looked for where any part of its look was taken."""
+"""`Account`: a fault counts as looked for where any part of its check was made."""
 
 from __future__ import annotations
 
 import pytest
 
+from volunet.diagnosing.answers import Account, LeftOut, leave_out
 from volunet.diagnosing.finding import Finding
-from volunet.diagnosing.looks import LeftOut, Looks, leave_out
 
 FOUND = Finding("fault", "here", "evidence", "cause", "change", "high")
 
@@ -22,12 +22,12 @@ FOUND = Finding("fault", "here", "evidence", "cause", "change", "high")
     ids=["nothing", "found", "left out", "found in part", "looked in part"],
 )
 def test_what_is_noted(answers, checked, left_out):
-    looks = Looks()
-    assert looks.note("fault", answers) == [FOUND] * (FOUND in answers)
-    assert (looks.checked, looks.left_out) == (checked, left_out)
+    account = Account()
+    assert account.note("fault", answers) == [FOUND] * (FOUND in answers)
+    assert (account.checked, account.left_out) == (checked, left_out)
 
 
-def test_without_a_part_that_was_taken_the_look_is_left_out():
+def test_without_a_part_that_was_made_the_check_is_left_out():
     assert leave_out({}) == leave_out({"one": "", "other": ""}) == []
     assert leave_out({"one": "", "other": "dark"}) == [LeftOut("dark", "other")]
     assert leave_out({"one": "far", "other": "dark"}) == [LeftOut("one: far; other: dark")]

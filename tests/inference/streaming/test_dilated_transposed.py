@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from volunet.inference.engines.torch_graph import TorchGraph
+from volunet.inference.streaming.dilated_transposed import write_small
 from volunet.inference.streaming.fixed import fix_graph
-from volunet.inference.streaming.spreading import spread
 
 SIZE = (4, 5, 3)
 
@@ -19,7 +19,7 @@ SIZE = (4, 5, 3)
 def written(made: Any) -> tuple[Any, Any, dict[str, Any]]:
     fixed = fix_graph(ir.from_proto(made.model()), "m.onnx", SIZE)
     constants: dict[str, Any] = {}
-    return fixed, spread(fixed, fixed.steps[0], constants), constants
+    return fixed, write_small(fixed, fixed.steps[0], constants), constants
 
 
 @pytest.mark.parametrize(

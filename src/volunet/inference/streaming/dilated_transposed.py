@@ -32,7 +32,7 @@ class _AxisSpread:
     added: int
 
 
-def spread(fixed: FixedGraph, step: Step, constants: dict[str, Array]) -> list[ir.Node] | None:
+def write_small(fixed: FixedGraph, step: Step, constants: dict[str, Array]) -> list[ir.Node] | None:
     """Write a dilated transposed convolution as a convolution and a transposed one of one tap.
 
     Args:

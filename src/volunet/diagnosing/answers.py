@@ -1,4 +1,4 @@
-"""What a look for a fault answers, and the account of looks that were taken and left out."""
+"""What the check for a fault answers, and the account of checks made and left out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from volunet.diagnosing.finding import Finding
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A look, or a part of one, that could not be taken.
+    """A check, or a part of one, that could not be made.
 
     Attributes:
         reason: Why not.
-        part: Which part of it; empty where it is the whole look.
+        part: Which part of it; empty where it is the whole check.
     """
 
     reason: str
@@ -26,13 +26,13 @@ Answers = Sequence[Finding | LeftOut]
 
 
 def leave_out(reasons: Mapping[str, str]) -> list[LeftOut]:
-    """The parts of a look that could not be taken.
+    """The parts of a check that could not be made.
 
     Args:
-        reasons: For each part why not; empty for one that was taken.
+        reasons: For each part why not; empty for one that was made.
 
     Returns:
-        One a part, or one for the whole look where no part was taken.
+        One a part, or one for the whole check where no part was made.
 
     Example:
         >>> leave_out({"by the image": "", "by the other cases": "3 cases"})
@@ -51,8 +51,8 @@ def leave_out(reasons: Mapping[str, str]) -> list[LeftOut]:
 
 
 @dataclass(frozen=True)
-class Looks:
-    """The account of all looks.
+class Account:
+    """The account of all checks.
 
     Attributes:
         checked: Faults that were looked for, at least in part.
@@ -63,7 +63,7 @@ class Looks:
     left_out: list[str] = field(default_factory=list)
 
     def note(self, fault: str, answers: Answers) -> list[Finding]:
-        """Note what the look for a fault answered.
+        """Note what the check for a fault answered.
 
         Returns:
             Its findings.
