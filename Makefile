@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a machine that has only Python (3.11 or newer) and make:
 #   make demo    installs and runs `volunet demo`
 #   make test    installs and runs the tests and the checks
-.PHONY: demo test install clean
+.PHONY: demo test test-all checks install clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -21,23 +21,22 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
 	@touch $@
 
-# pytest comes last, so that its summary is the last line; a failed check fails the target too. It
-# runs three times: what loads engines, what trains, and the rest, each with native libraries
-# and signal handlers of its own. Runs that train behind engines in one process have ended in
-# segmentation faults now and then. Two workers share the rest, with one native thread each; a
-# file's tests stay together, as they share what they have made.
-ENGINE_TESTS := tests/api tests/cli tests/exporting tests/inference tests/viewer
-TRAINING_TESTS := tests/training
-PYTEST := $(BIN)/python -m pytest
-IN_TWO := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile
-test: install
+# pytest comes last, so that its summary is the last line; a failed check fails the target too. Two
+# workers share the tests, with one native thread each; a file's tests stay together, as they share
+# what they have made. What is marked `long` (further values of parameters, many more random
+# networks, measurements of whole machines) only `test-all` runs.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: checks
+	$(PYTEST) -m "not long"
+
+test-all: checks
+	$(PYTEST)
+
+checks: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(IN_TWO) $(ENGINE_TESTS:%=--ignore=%) $(TRAINING_TESTS:%=--ignore=%)
-	$(PYTEST) $(ENGINE_TESTS)
-	$(PYTEST) $(TRAINING_TESTS)
 
 clean:
 	rm -rf $(VENV) volunet-demo

@@ -1,10 +1,9 @@
-"""One thread for every library, and the tiny model that several packages' tests share.
-
-Exporting takes seconds, so that the exported models here are made once a session.
-"""
+"""One thread for every library, and the tiny models that several packages' tests share."""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -39,6 +38,44 @@ def _process_as_found() -> Iterator[None]:
         printing = sys.modules["rich.logging"].RichHandler
         for handler in [one for one in root.handlers if isinstance(one, printing)]:
             root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a file or folder once in a run of the tests, however many workers share it.
+
+    What takes seconds is made so: an export, a training. It is not to be changed.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+    folder.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        place, done = folder / name, folder / f".{name}.done"
+        with (folder / f".{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(place)
+                done.touch()
+        return place
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def converted(
+    trained: Callable[[Plan], Any], made_once: Callable[..., Path]
+) -> Callable[[Plan], bytes]:
+    """Make the ONNX file of `trained` by plan. PyTorch takes some eight seconds for one."""
+    from volunet.exporting.convert import convert
+
+    def make(plan: Plan) -> bytes:
+        name = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:16] + ".onnx"
+        return made_once(
+            name, lambda place: place.write_bytes(convert(trained(plan), plan))
+        ).read_bytes()
+
+    return make
 
 
 def shared_folder(name: str) -> Path:
@@ -147,30 +184,28 @@ def tiny_network(tiny_plan: Callable[..., Plan], trained: Callable[[Plan], Any])
 
 @pytest.fixture(scope="session")
 def tiny_onnx(
-    tiny_plan: Callable[..., Plan], tiny_network: Any, tmp_path_factory: pytest.TempPathFactory
+    tiny_plan: Callable[..., Plan], tiny_network: Any, made_once: Callable[..., Path]
 ) -> Path:
     """`tiny_network` as one verified ONNX file that answers logits."""
     from volunet.exporting.verified import export_network
 
-    file = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
-    export_network(tiny_network, tiny_plan(), file, sizes=6)
-    return file
+    return made_once(
+        "tiny.onnx", lambda file: export_network(tiny_network, tiny_plan(), file, sizes=6)
+    )
 
 
 @pytest.fixture(scope="session")
 def labels_onnx(
     tiny_plan: Callable[..., Plan],
     trained: Callable[[Plan], Any],
-    tmp_path_factory: pytest.TempPathFactory,
+    made_once: Callable[..., Path],
 ) -> Path:
     """A model of two channels (z-score) that answers class indices."""
     from volunet.exporting.verified import export_network
 
     zscore = Normalisation(kind="zscore")
     plan = tiny_plan(channels=2, features=(4, 8), normalisation=(zscore, zscore), answer="labels")
-    file = tmp_path_factory.mktemp("labels") / "labels.onnx"
-    export_network(trained(plan), plan, file, sizes=6)
-    return file
+    return made_once("labels.onnx", lambda file: export_network(trained(plan), plan, file, sizes=6))
 
 
 @pytest.fixture(scope="session")
@@ -209,9 +244,9 @@ def write_blobs() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def blobs(write_blobs: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def blobs(write_blobs: Callable[..., Path], made_once: Callable[..., Path]) -> Path:
     """A data set of four blobs; not to be changed."""
-    return write_blobs(tmp_path_factory.mktemp("shared") / "blobs")
+    return made_once("blobs", write_blobs)
 
 
 @pytest.fixture(scope="session")
@@ -233,20 +268,17 @@ def blob_plan() -> Plan:
 
 
 @pytest.fixture(scope="session")
-def blob_run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def blob_run(blobs: Path, made_once: Callable[..., Path]) -> Path:
     """A run of two epochs on fold 1/4 of `blobs`; not to be changed."""
     from volunet.api.train import train
 
-    run = tmp_path_factory.mktemp("shared") / "run"
-    train(blobs, run, epochs=2, features=(4, 8), patch_size=(12, 12, 12), workers=0)
-    return run
+    settings: dict[str, Any] = {"features": (4, 8), "patch_size": (12, 12, 12), "workers": 0}
+    return made_once("run", lambda run: train(blobs, run, epochs=2, **settings))
 
 
 @pytest.fixture(scope="session")
-def blob_model(blob_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def blob_model(blob_run: Path, made_once: Callable[..., Path]) -> Path:
     """The exported network of `blob_run`, which answers logits; not to be changed."""
     from volunet.api.export import export
 
-    model = tmp_path_factory.mktemp("shared") / "model.onnx"
-    export(blob_run, model, sizes=1)
-    return model
+    return made_once("model.onnx", lambda model: export(blob_run, model, sizes=1))

@@ -131,6 +131,7 @@ def test_an_ensemble_is_one_file_with_the_mean_of_its_members(bagged_run, bagged
         np.testing.assert_allclose(np.exp(answer).sum(axis=1), 1.0, atol=1e-5)
 
 
+@pytest.mark.long
 def test_each_answer_of_an_ensemble_passes_the_check(bagged_run, tmp_path):
     scan = np.random.default_rng(1).normal(120, 40, (1, 1, 9, 7, 11)).astype(np.float32)
     found = {}

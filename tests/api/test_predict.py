@@ -292,7 +292,14 @@ def test_the_function_is_volunets_own() -> None:
         _ = volunet.segment
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "openvino",
+        pytest.param("onnxruntime", marks=pytest.mark.long),
+        pytest.param("torch", marks=pytest.mark.long),
+    ],
+)
 def test_a_run_of_several_members_answers_as_its_file(
     bagged_run: Path, bagged_model: Path, blobs: Path, engine: str
 ) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from volunet.exporting.convert import convert, example_size
+from volunet.exporting.convert import example_size
 from volunet.graph.inspecting.limits import find_limits
 from volunet.graph.network import infer_sizes
 from volunet.graph.reading.onnx_file import parse_onnx
@@ -27,25 +27,31 @@ SIZES = [(1, 1, 1), (1, 9, 2), (3, 1, 7), (8, 6, 1), (2, 3, 5), (8, 8, 8), (17, 
 
 CASES: dict[str, dict[str, Any]] = {
     # The third of them has the thick slices, so that kernels and strides differ by axis.
-    "pad_input-group": {"alignment": "pad_input", "norm": "group", "upsampling": "trilinear"},
-    "pad-batch": {"alignment": "pad", "norm": "batch", "upsampling": "transposed_dilated"},
+    "pad_input-group": {
+        "alignment": "pad_input", "norm": "group", "upsampling": "trilinear", "features": (2, 4),
+    },
+    "pad-batch": {"upsampling": "transposed_dilated", "alignment": "pad", "features": (4, 8)},
     "crop-instance": {
         "alignment": "crop",
         "norm": "instance",
         "residual": True,
         "kernels": ((1, 3, 3), (3, 3, 3)),
         "strides": ((1, 2, 2),),
+        "features": (2, 4),
     },
-}
+}  # fmt: skip
+"""The second as in inference/streaming/test_execution.py, so that it is exported once."""
 
 
 @pytest.fixture(scope="module", params=CASES.values(), ids=CASES.keys())
 def exported(
-    request: pytest.FixtureRequest, tiny_plan: Callable[..., Plan], trained: Callable[..., Any]
+    request: pytest.FixtureRequest,
+    tiny_plan: Callable[..., Plan],
+    trained: Callable[..., Any],
+    converted: Callable[[Plan], bytes],
 ) -> tuple[Plan, Any, bytes]:
-    plan = tiny_plan(features=(2, 4), **request.param)
-    network = trained(plan)
-    return plan, network, convert(network, plan)
+    plan = tiny_plan(**request.param)
+    return plan, trained(plan), converted(plan)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])

@@ -117,7 +117,13 @@ def num_parameters(network: Any) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize("keys", DEPLOYED.values(), ids=DEPLOYED)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param(keys, id=name, marks=[pytest.mark.long] * (index > 1))
+        for index, (name, keys) in enumerate(DEPLOYED.items())
+    ],
+)
 def test_a_deployed_network(
     keys: dict[str, Any],
     tmp_path: Path,

@@ -62,7 +62,9 @@ def sound(request, two_levels: Callable[..., ir.Model], tiny_onnx: Path) -> onnx
     return onnx.load(tiny_onnx)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.long] * (seed >= 20)) for seed in range(40)]
+)
 def test_a_spoilt_model_gets_a_report_or_a_message(
     sound: onnx.ModelProto, seed: int, tmp_path: Path
 ) -> None:

@@ -16,7 +16,6 @@ from onnx import TensorProto, helper, numpy_helper
 from volunet import Volume, predict, read_volume, write_volume
 from volunet.api.predict import Report, open_any
 from volunet.errors import OutputError, VolumeError
-from volunet.exporting.convert import convert
 from volunet.inference import ForeignModel, Model, streamed
 from volunet.inference.passes import Pass
 from volunet.inference.scans import Scan, read_scan
@@ -106,7 +105,7 @@ def labels(labels_onnx: Path) -> Model:
 @pytest.fixture(scope="module")
 def exported(
     tiny_plan: Callable[..., Plan],
-    trained: Callable[[Plan], Any],
+    converted: Callable[[Plan], bytes],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Model]:
     """Export a network of ours; once each."""
@@ -117,7 +116,7 @@ def exported(
         if name not in made:
             plan = tiny_plan(**keys)
             made[name] = tmp_path_factory.mktemp("exported") / "model.onnx"
-            made[name].write_bytes(convert(trained(plan), plan))
+            made[name].write_bytes(converted(plan))
         return open_any(made[name], engine, threads=1)
 
     return export
@@ -175,7 +174,7 @@ def test_orientations_and_spacings(grid: str, probabilities: bool, logits: Model
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
-@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize("norm", [pytest.param("batch", marks=pytest.mark.long), "instance"])
 def test_engines(norm: str, engine: str, exported: Callable[..., Model]) -> None:
     model = exported(engine, norm=norm, features=(4, 8))
     assert model.engine.name == engine
@@ -184,7 +183,12 @@ def test_engines(norm: str, engine: str, exported: Callable[..., Model]) -> None
 
 
 @pytest.mark.parametrize(
-    ("alignment", "answer"), [("crop", "logits"), ("pad", "probabilities"), ("crop", "labels")]
+    ("alignment", "answer"),
+    [
+        pytest.param("crop", "logits", marks=pytest.mark.long),
+        ("pad", "probabilities"),
+        ("crop", "labels"),
+    ],
 )
 def test_answers(alignment: str, answer: str, exported: Callable[..., Model]) -> None:
     model = exported(alignment=alignment, answer=answer)
@@ -282,7 +286,10 @@ def test_another_number_of_channels_is_refused(
 
 
 @pytest.mark.parametrize("rule", ["none", "zscore", "clip_zscore:-100,200,40,90"])
-@pytest.mark.parametrize(("spacing", "orientation"), [("native", "any"), ("2.5,1.5,1.2", "LPS")])
+@pytest.mark.parametrize(
+    ("spacing", "orientation"),
+    [pytest.param("native", "any", marks=pytest.mark.long), ("2.5,1.5,1.2", "LPS")],
+)
 def test_normalisation_outside_the_graph(
     spacing: str, orientation: str, rule: str, tiny_onnx: Path, tmp_path: Path
 ) -> None:

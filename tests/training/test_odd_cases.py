@@ -93,8 +93,8 @@ def noise_with(size, seed, *values):
     [
         [(3, 3, 3)] * 3,
         [(1, 20, 20)] * 3,
-        [(20, 1, 20)] * 3,
-        [(20, 20, 1)] * 3,
+        pytest.param([(20, 1, 20)] * 3, marks=pytest.mark.long),
+        pytest.param([(20, 20, 1)] * 3, marks=pytest.mark.long),
         [(1, 1, 9)] * 3,
         [(2, 25, 7), (16, 16, 16), (1, 5, 30)],
     ],

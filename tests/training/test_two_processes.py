@@ -128,6 +128,7 @@ def test_both_end_alike_with_the_minutes(seven, tmp_path):
     assert first["parameters"] == second["parameters"]
 
 
+@pytest.mark.long
 def test_an_error_while_the_first_prepares(seven, write_blobs, tmp_path):
     dataset = write_blobs(tmp_path / "blobs", cases=7)
     file = dataset / "labelsTr" / "blob_3.nii.gz"
@@ -151,6 +152,7 @@ def test_a_process_that_dies(seven, tmp_path):
     assert "RuntimeError" not in err
 
 
+@pytest.mark.long
 def test_a_loss_that_is_no_number(seven, tmp_path):
     """The first says so, with what the doctor finds; the second leaves it the word."""
     run = tmp_path / "run"

@@ -14,7 +14,6 @@ import torch
 from onnx import TensorProto, helper
 
 from volunet.errors import EngineError
-from volunet.exporting.convert import convert
 from volunet.graph.reading.onnx_file import parse_onnx
 from volunet.inference.engines.torch_graph import TorchGraph
 from volunet.nets.deployed import DeployedNetwork
@@ -39,23 +38,30 @@ def fixed(data: bytes, size: Sequence[int]) -> ir.Model:
 
 
 NETWORKS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "instance": {"norm": "instance", "activation": "leaky_relu"},
-    "group": {"norm": "group", "activation": "elu"},
-    "residual": {"residual": True},
+    "plain": {"features": (4, 8, 16)},
     "trilinear": {"upsampling": "trilinear", "activation": "gelu"},
-    "pad": {"alignment": "pad", "output_activation": "softmax"},
-}
+    # As in streaming/test_execution.py, so that they are exported once.
+    "instance": {"norm": "instance", "activation": "leaky_relu", "features": (4, 8)},
+    "group": {
+        "norm": "group", "activation": "elu", "output_activation": "softmax", "features": (4, 8),
+    },
+    "residual": {"alignment": "crop", "residual": True, "features": (4, 8)},
+    "pad": {"alignment": "pad", "upsampling": "trilinear", "activation": "leaky_relu"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_of_ours_is_its_module(
-    name: str, tiny_plan: Callable[..., Plan], trained: Callable[[Plan], Any], runtime: Any
+    name: str,
+    tiny_plan: Callable[..., Plan],
+    trained: Callable[[Plan], Any],
+    converted: Callable[[Plan], bytes],
+    runtime: Any,
 ) -> None:
-    plan = tiny_plan(features=(4, 8, 16), **NETWORKS[name])
+    plan = tiny_plan(**NETWORKS[name])
     assert plan.network is not None
     network = trained(plan)
-    data = convert(network, plan)
+    data = converted(plan)
     x = intensities(1, 1, 7, 10, 9)
     model = fixed(data, x.shape)
     (got,) = TorchGraph(model, "m").run([x])

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 
-from volunet.exporting.convert import convert
 from volunet.graph.spans import Window
 from volunet.inference.streaming import kernels
 from volunet.inference.streaming.buffers import Ring, along
@@ -22,31 +21,25 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "pad": {"alignment": "pad", "upsampling": "trilinear", "activation": "leaky_relu"},
     "dilated": {"upsampling": "transposed_dilated", "alignment": "pad", "features": (4, 8)},
     "instance": {"norm": "instance", "activation": "leaky_relu", "features": (4, 8)},
-    "group": {"norm": "group", "output_activation": "softmax", "features": (4, 8)},
+    "group": {
+        "norm": "group", "activation": "elu", "output_activation": "softmax", "features": (4, 8),
+    },
     "anisotropic": {
         "alignment": "pad_input",
         "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 5)),
         "strides": ((1, 2, 2), (2, 2, 3)),
         "residual": True,
     },
-}
+}  # fmt: skip
 SIZE = (9, 12, 11)
 
 
 @pytest.fixture(scope="module")
 def exported(
-    tiny_plan: Callable[..., Plan], trained: Callable[[Plan], Any]
+    tiny_plan: Callable[..., Plan], converted: Callable[[Plan], bytes]
 ) -> Callable[[str], bytes]:
-    """Export a network of ours; once each."""
-    made: dict[str, bytes] = {}
-
-    def export(name: str) -> bytes:
-        if name not in made:
-            plan = tiny_plan(**NETWORKS[name])
-            made[name] = with_exact_epsilons(convert(trained(plan), plan))
-        return made[name]
-
-    return export
+    """Export a network of ours."""
+    return lambda name: with_exact_epsilons(converted(tiny_plan(**NETWORKS[name])))
 
 
 def with_exact_epsilons(data: bytes) -> bytes:

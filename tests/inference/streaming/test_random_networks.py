@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -336,11 +337,24 @@ def drawn(draw: Draw, net: Any) -> tuple[Any, Any, int]:
     return made, x, axis
 
 
-@settings(SETTINGS, max_examples=200)
+@settings(SETTINGS, max_examples=60)
 @given(data=st.data())
 def test_any_network_streamed_is_the_whole_pass(
     data: st.DataObject, net: Any, stream: Any, whole: Any
 ) -> None:
+    streamed_is_whole(data, net, stream, whole)
+
+
+@pytest.mark.long
+@settings(SETTINGS, max_examples=400)
+@given(data=st.data())
+def test_many_networks_streamed_are_the_whole_pass(
+    data: st.DataObject, net: Any, stream: Any, whole: Any
+) -> None:
+    streamed_is_whole(data, net, stream, whole)
+
+
+def streamed_is_whole(data: st.DataObject, net: Any, stream: Any, whole: Any) -> None:
     made, x, axis = drawn(data.draw, net)
     want = whole(made.model(), x)
     got = stream(made.model(), x, axis, data.draw(chunks()), some(data.draw), some(data.draw))
@@ -349,11 +363,24 @@ def test_any_network_streamed_is_the_whole_pass(
     assert np.abs(got - want).max() <= 2e-5 * max(1, np.abs(want).max())
 
 
-@settings(SETTINGS, max_examples=120)
+@settings(SETTINGS, max_examples=40)
 @given(data=st.data())
 def test_in_float64_the_answer_is_exact(
     data: st.DataObject, net: Any, stream: Any, whole: Any
 ) -> None:
+    exact_in_float64(data, net, stream, whole)
+
+
+@pytest.mark.long
+@settings(SETTINGS, max_examples=240)
+@given(data=st.data())
+def test_in_float64_many_answers_are_exact(
+    data: st.DataObject, net: Any, stream: Any, whole: Any
+) -> None:
+    exact_in_float64(data, net, stream, whole)
+
+
+def exact_in_float64(data: st.DataObject, net: Any, stream: Any, whole: Any) -> None:
     made, x, axis = drawn(data.draw, net)
     choices = data.draw(chunks()), some(data.draw), some(data.draw)
     try:

@@ -212,14 +212,26 @@ def test_source_that_raises_is_told_with_its_line(write: Callable[..., Files]) -
     ("body", "words"),
     [
         ("def broken(:", r"cannot be imported: net.py, line 7 .*SyntaxError"),
-        ("import nothing_of_this_name", r"cannot be imported: net.py, line 7 .*nothing_of_this"),
-        ("import sys; sys.exit(0)", r"ended with status 0 and without an answer"),
+        pytest.param(
+            "import nothing_of_this_name",
+            r"cannot be imported: net.py, line 7 .*nothing_of_this",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "import sys; sys.exit(0)",
+            r"ended with status 0 and without an answer",
+            marks=pytest.mark.long,
+        ),
         ("import os; os.abort()", r"was ended by SIGABRT"),
         (
             "import os; os.write(1, b'x'); print('last words', flush=True); os._exit(3)",
             "status 3 .*last words",
         ),
-        ("def load(path): return 1", r"failed: .*AttributeError|cannot be loaded"),
+        pytest.param(
+            "def load(path): return 1",
+            r"failed: .*AttributeError|cannot be loaded",
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["syntax", "import", "exit", "abort", "status", "no network"],
 )
@@ -266,7 +278,11 @@ def test_source_without_end_is_ended(write: Callable[..., Files]) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits address space")
 @pytest.mark.parametrize(
     "line",
-    ["kept = [bytearray(2**26) for _ in range(10**6)]", "torch.empty(2**33)", "x = 'a' * 2**34"],
+    [
+        "kept = [bytearray(2**26) for _ in range(10**6)]",
+        pytest.param("torch.empty(2**33)", marks=pytest.mark.long),
+        pytest.param("x = 'a' * 2**34", marks=pytest.mark.long),
+    ],
     ids=["python", "torch", "text"],
 )
 def test_source_that_takes_too_much_memory_is_ended(write: Callable[..., Files], line: str) -> None:

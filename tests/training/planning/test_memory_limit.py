@@ -103,6 +103,7 @@ def test_free_memory_not_known():
     )
 
 
+@pytest.mark.long
 def test_a_real_step(tiny_plan, free):
     free(8 * GB)
     # In this process, so that its memory would show if the other's peak began with it.
