@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a machine that has only Python (3.11 or newer) and make:
 #   make demo    installs and runs `volunet demo`
 #   make test    installs and runs the tests and the checks
-.PHONY: demo test test-all checks install clean
+.PHONY: demo test test-all checks benchmarks install clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -37,6 +37,9 @@ checks: install
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+benchmarks: install
+	@$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) volunet-demo

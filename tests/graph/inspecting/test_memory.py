@@ -1,6 +1,6 @@
 """The model of memory: what is alive when, in place, copied and computed in besides.
 
-How near it is to measured peaks is benchmarks/inspection.py's to say.
+How near it is to measured peaks is benchmarks/inspection's to say.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Tensors are followed through the nodes in order: each is made by its node and let go behind the last
 one that reads it. What an engine does differently is data, an `EngineMemory`: which operators work
 in place, what it copies, what it computes in besides. The numbers there are measured
-(``benchmarks/inspect.py``) or read off the engines, as said beside each.
+(``benchmarks/inspection``) or read off the engines, as said beside each.
 
 ONNX Runtime is not predicted: no such model of it held where norms are written out.
 

@@ -18,7 +18,7 @@ ENGINES: Final[dict[str, str]] = {
     "onnxruntime": "onnxruntime",
     "torch": "torch",
 }
-"""Engine → the module that must be installed for it; the fastest first (benchmarks/engines.py)."""
+"""Engine → the module that must be installed for it; the fastest first (benchmarks/engines)."""
 
 
 class Engine(Protocol):

@@ -35,7 +35,7 @@ _ENGINES: Final[dict[str, _EngineMemory]] = {
     "onnxruntime": _EngineMemory(3.1, 30_000_000, 1_000_000, 1.0, keeps_inner=False),
     "torch": _EngineMemory(2.1, 60_000_000, 100_000, 1.0, keeps_inner=False),
 }
-"""OpenVINO's as measured (benchmarks/streaming.py); the others' are bounds, not measured."""
+"""OpenVINO's as measured (benchmarks/streaming); the others' are bounds, not measured."""
 
 _ELEMENTWISE: Final = frozenset(
     {

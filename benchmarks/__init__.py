@@ -1,0 +1,1 @@
+"""Benchmarks of volunet, a folder a subject: `python -m benchmarks` lists them."""
