@@ -51,10 +51,11 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     folder.mkdir(exist_ok=True)
 
     def made(name: str, make: Callable[[Path], object]) -> Path:
-        place, done = folder / name, folder / f".{name}.done"
-        with (folder / f".{name}.lock").open("w") as lock:
+        place, done = folder / name / name, folder / f"{name}.done"
+        with (folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not done.exists():
+                place.parent.mkdir(exist_ok=True)
                 make(place)
                 done.touch()
         return place

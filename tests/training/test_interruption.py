@@ -39,24 +39,17 @@ def spent(checkpoint: dict) -> tuple[float, float]:
     return state["elapsed_s"], state["prepared_s"]
 
 
-@pytest.fixture(scope="module")
-def processes(blobs, tmp_path_factory):
-    """Two trainings side by side, of which one is killed and one interrupted."""
-    folder = tmp_path_factory.mktemp("interrupted")
-    names = ("killed", "interrupted")
-    running = {
-        name: volunet("train", blobs, "-o", folder / name, "--minutes", "10", *FLAGS)
-        for name in names
-    }
-    yield folder, running
-    for process in running.values():
-        process.kill()
-        process.communicate()
+@pytest.fixture
+def started(blobs, tmp_path):
+    """A training that goes on for minutes, and its run folder."""
+    process = volunet("train", blobs, "-o", tmp_path / "run", "--minutes", "10", *FLAGS)
+    yield process, tmp_path / "run"
+    process.kill()
+    process.communicate()
 
 
-def test_ctrl_c_leaves_a_usable_run(processes, blobs):
-    folder, running = processes
-    process, run = running["interrupted"], folder / "interrupted"
+def test_ctrl_c_leaves_a_usable_run(started, blobs):
+    process, run = started
     # The logger's folder is there once the fit has begun; a batch takes under 0.1 s.
     wait_for(process, (run / "tensorboard").is_dir, 120)
     time.sleep(3.0)
@@ -72,15 +65,16 @@ def test_ctrl_c_leaves_a_usable_run(processes, blobs):
     assert 0 <= read_best_score(run) <= 1
     assert sum(p.numel() for p in read_network(read_run(run)).parameters()) > 1000
     scan = blobs / "imagesTr" / "blob_0.nii.gz"
-    predict = volunet("predict", run, scan, "-o", folder / "predictions", "--engine", "torch")
+    predictions = run.parent / "predictions"
+    predict = volunet("predict", run, scan, "-o", predictions, "--engine", "torch")
     out, errors = predict.communicate(timeout=180)
     assert predict.returncode == 0, errors
-    assert [path.name for path in (folder / "predictions").iterdir()] == ["blob_0.nii.gz"]
+    assert [path.name for path in predictions.iterdir()] == ["blob_0.nii.gz"]
 
 
-def test_killed_training_goes_on(processes, blobs):
-    folder, running = processes
-    process, run = running["killed"], folder / "killed"
+@pytest.mark.long
+def test_killed_training_goes_on(started, blobs):
+    process, run = started
     wait_for(process, (run / "last.ckpt").is_file, 180)
     # Somewhere between two checkpoints.
     time.sleep(2.0)

@@ -97,6 +97,7 @@ def run_script(tmp_path, dataset, **keys):
     return ended, [json.loads(file.read_text()) for file in sorted(told.iterdir())]
 
 
+@pytest.mark.long
 def test_one_network_on_the_command_line(seven, tmp_path):
     run = tmp_path / "run"
     status, out, err = torchrun(

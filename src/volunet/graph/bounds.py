@@ -79,6 +79,7 @@ def lower_bound(size: Size) -> Fraction | float:
     """A bound below a size for every value of its symbols; −∞ where none is found.
 
     Example:
+        >>> from volunet.graph.sizes import symbol
         >>> d = symbol("d")
         >>> print(lower_bound(maximum(d, 4) - minimum(d, 3)))
         1
