@@ -87,7 +87,10 @@ class TrainingRequest(Request):
         description="K/N validates on fold K of N; all trains a network a fold and averages them; "
         "none trains on every case. Default 1/5, or fewer folds of fewer cases.",
     )
-    preset: Preset = Field(default="auto", description="auto follows the data set; notes.")
+    preset: Preset = Field(
+        default="auto",
+        description="auto follows the data set; notes is the network of the project's notes.",
+    )
     features: Annotated[tuple[From1, ...], Field(min_length=1)] | None = Field(
         default=None, description="Channels of each level, such as 16,32,64."
     )
