@@ -23,9 +23,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # pytest comes last, so that its summary is the last line; a failed check fails the target too. Two
 # workers share the tests, with one native thread each; a file's tests stay together, as they share
-# what they have made. What is marked `long` (further values of parameters, many more random
-# networks, measurements of whole machines) only `test-all` runs.
-PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# what they have made, and files go in their order: those of few tests are not the short ones. What is
+# marked `long` (further values of parameters, many more random networks, waiting in real time) only
+# `test-all` runs.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+  --no-loadscope-reorder
 test: checks
 	$(PYTEST) -m "not long"
 
