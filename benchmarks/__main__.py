@@ -24,7 +24,7 @@ def table() -> str:
 
 def main() -> None:
     """Run the benchmark that is named, or list all."""
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(table())
         print("\nRun one with: python -m benchmarks NAME [ARGUMENTS]; --help says which it takes.")
         return

@@ -3,7 +3,7 @@
 The 40 cases are not shown to the training in any form: it gets a table of the 160 alone. Recipe
 `volunet` takes its validation cases (fold 1 of 10) from the 160; what is scored is the exported
 ONNX file through `volunet.predict`, on the scans' own grids. Recipe `monai` is the tutorial's, see
-`hippocampus_monai.py`. The minutes are measured around everything: reading, caching, training and
+`monai_recipe`. The minutes are measured around everything: reading, caching, training and
 validation; for `volunet` with the import of PyTorch, for `monai` without.
 
 Each call adds its rows to the work folder and writes the one table of all of them; a row that is

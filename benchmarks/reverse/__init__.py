@@ -1,3 +1,3 @@
 """Networks from ONNX back to PyTorch, verified or not, beside onnx2torch and pnnx."""
 
-TAKES = "an hour, 1 GB of disk"
+TAKES = "90 min, 1 GB of disk"

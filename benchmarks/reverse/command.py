@@ -1,6 +1,6 @@
 """From ONNX files back to PyTorch: ``volunet reverse`` beside onnx2torch and pnnx.
 
-1. On every file of `reverse_corpus`: does volunet verify its source, by how much does the answer
+1. On every file of `corpus`: does volunet verify its source, by how much does the answer
    differ, how many lines and classes has it, and how large a share of the layers stands in a
    block that is repeated. Beside it: does onnx2torch convert the file, does the module answer as
    ONNX Runtime does, and how many children has it, side by side; does pnnx, and how many lines has
@@ -12,8 +12,8 @@
     python -m benchmarks reverse --corpus FOLDER --env FOLDER --output benchmarks/results/reverse.md
 
 takes about 90 minutes on 2 cores and 1 GB of disk. The corpus is made where the folder has none
-(``--nnunet`` as in `reverse_corpus`); onnx2torch and pnnx are installed into ``--env``, see
-`reverse_peers`. What these made of a file is kept in ``--keep FOLDER`` and not measured again.
+(``--nnunet`` as in `corpus`); onnx2torch and pnnx are installed into ``--env``, see
+`peers`. What these made of a file is kept in ``--keep FOLDER`` and not measured again.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Row:
     """A file of the corpus, and what each program made of it; None where there is no file.
 
     Attributes:
-        file: A `reverse_corpus.CorpusFile`.
+        file: A `corpus.CorpusFile`.
         ours: What volunet said.
         volunet: Its source, run as the peers' modules are: it is not only its own judge.
         onnx2torch: The peer's module.

@@ -1,4 +1,4 @@
-"""onnx2torch and pnnx on the files of `reverse_corpus`, each file in a process of its own.
+"""onnx2torch and pnnx on the files of `corpus`, each file in a process of its own.
 
 onnx2torch makes a module (no source) of an ONNX file; pnnx writes a Python file with a class
 ``Model``. Both are installed with ``pip install --no-deps --target FOLDER``, since onnx2torch would

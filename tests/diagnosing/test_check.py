@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from volunet.diagnosing.answers import LeftOut
-from volunet.diagnosing.check import OF_LABELS, Check, take_checks
+from volunet.diagnosing.answers import OF_LABELS, LeftOut
+from volunet.diagnosing.check import Check, take_checks
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.run import CHECKS
 from volunet.plan import Task
@@ -52,7 +52,7 @@ def test_a_check_for_another_task_is_left_out_and_said(make_record):
     assert take_checks(checks, other) == (
         [FOUND],
         ["of-all"],
-        ["of-labels: it is for segmentation, and the run's task is counting"],
+        ["of-labels: it is for segmentation, and the task here is counting"],
     )
 
 

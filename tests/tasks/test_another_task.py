@@ -76,6 +76,19 @@ def test_what_only_it_knows_is_checked_by_it(table: Path, tmp_path: Path) -> Non
         volunet.train(table, tmp_path / "b", epochs=1)
 
 
+def test_the_doctor_leaves_out_what_is_for_label_maps(table: Path) -> None:
+    image = nibabel.load(table.parent / "s1.nii.gz")
+    nibabel.save(
+        nibabel.Nifti1Image(np.full(image.shape, 7.0), np.eye(4)), table.parent / "s1.nii.gz"
+    )
+    diagnosis = volunet.doctor(table)
+    assert [finding.fault for finding in diagnosis.findings] == ["image-constant"]
+    assert {"spacing-outlier", "duplicate-cases", "image-constant"} <= set(diagnosis.checked)
+    reason = "it is for segmentation, and the task here is number"
+    assert f"label-flipped: {reason}" in diagnosis.left_out
+    assert f"class-imbalance: {reason}" in diagnosis.left_out
+
+
 def test_a_plan_of_a_task_that_is_not_there(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(TASKS, "number")
     with pytest.raises(DatasetError, match="image, value"):

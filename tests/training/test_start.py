@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -244,6 +245,22 @@ def test_a_folder_that_holds_something_shows_before_the_cases_are_read(begin, tm
     with pytest.raises(OutputError, match="not empty: 1 entry, the first is notes"):
         begin(counted=lambda *word: counted.append(word))
     assert counted == []
+
+
+def test_a_start_that_was_killed_before_its_run_was_written_is_begun_anew(begin, tmp_path):
+    folder = tmp_path / "run"
+    begin()
+    (folder / "run.json").unlink()
+    for entry in set(folder.iterdir()) - {folder / "plan.json"}:
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    begin()
+    assert read_run(folder).folder == folder
+    # A file of that name that is no plan is somebody else's.
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "plan.json").write_text("{}")
+    with pytest.raises(OutputError, match=r"not empty: 1 entry, the first is plan\.json"):
+        begin()
 
 
 @pytest.mark.parametrize(

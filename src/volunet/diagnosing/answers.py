@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from volunet.diagnosing.finding import Finding
 
@@ -19,6 +20,15 @@ class LeftOut:
 
     reason: str
     part: str = ""
+
+
+OF_LABELS: Final = ("segmentation",)
+"""Tasks whose targets are label maps: they have a foreground, classes and a Dice."""
+
+
+def other_task(tasks: Sequence[str], kind: str) -> LeftOut:
+    """A check for some tasks, of a run or data set that is for another."""
+    return LeftOut(f"it is for {' and '.join(tasks)}, and the task here is {kind}")
 
 
 Answers = Sequence[Finding | LeftOut]

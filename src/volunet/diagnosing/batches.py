@@ -6,8 +6,8 @@ import math
 import statistics
 from typing import Final
 
-from volunet.diagnosing.answers import LeftOut
-from volunet.diagnosing.check import OF_LABELS, Answer, Check
+from volunet.diagnosing.answers import OF_LABELS, LeftOut
+from volunet.diagnosing.check import Answer, Check
 from volunet.diagnosing.command import examine, train_again
 from volunet.diagnosing.finding import Certainty, Finding
 from volunet.diagnosing.record import Record

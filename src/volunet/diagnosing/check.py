@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from volunet.diagnosing.answers import Account, LeftOut
+from volunet.diagnosing.answers import Account, LeftOut, other_task
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.record import Record
 from volunet.training.record.run_folder import LAYERS_FILE, METRICS_FILE
 
 Answer = Finding | LeftOut | None
 """What a check answers: a fault, that it could not be made, or that nothing is wrong."""
-
-
-OF_LABELS: Final = ("segmentation",)
-"""Tasks whose targets are label maps: they have a foreground, classes and a Dice."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Check:
         """Check, if it is for the run's task and what it needs is there."""
         kind = record.run.plan.task.kind
         if self.tasks is not None and kind not in self.tasks:
-            return LeftOut(f"it is for {' and '.join(self.tasks)}, and the run's task is {kind}")
+            return other_task(self.tasks, kind)
         missing = [name for name in self.columns if not record.metrics.get(name)]
         if missing:
             return LeftOut(f"{METRICS_FILE} has no {' and no '.join(missing)}")

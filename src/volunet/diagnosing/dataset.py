@@ -9,7 +9,7 @@ from typing import Final
 from volunet.datasets.cases import DataSet
 from volunet.datasets.check import Progress
 from volunet.datasets.splits import DEFAULT_FOLDS
-from volunet.diagnosing.answers import Account, Answers, LeftOut
+from volunet.diagnosing.answers import OF_LABELS, Account, Answers, LeftOut, other_task
 from volunet.diagnosing.cases.constant import find_constant
 from volunet.diagnosing.cases.duplicates import find_duplicates
 from volunet.diagnosing.cases.empty import find_empty
@@ -84,7 +84,8 @@ def diagnose_dataset(
 
     Returns:
         The surest findings first; of those equally sure the most specific. A case that has two
-        faults is told with the more specific one; look again once it is mended.
+        faults is told with the more specific one; look again once it is mended. What is checked in
+        label maps is left out where a data set's task has none.
 
     Raises:
         DatasetError: The data set's own folds are malformed.
@@ -94,7 +95,12 @@ def diagnose_dataset(
     # What cannot be read and what the grid loses are facts, the others are inferred.
     facts = account.note("unreadable-case", find_unreadable(study))
     left = study
+    kind = dataset.annotations.task().kind
+    unfit = [] if kind in OF_LABELS else [other_task(OF_LABELS, kind)]
     for fault, find in (*SCAN_CHECKS.items(), *LABEL_CHECKS.items()):
+        if unfit and fault in LABEL_CHECKS:
+            account.note(fault, unfit)
+            continue
         found = account.note(fault, find(left) if left.cases else [_NO_CASE])
         findings += found
         told = {name for one in found if one.certainty != "low" for name in one.cases}
@@ -102,12 +108,12 @@ def diagnose_dataset(
         if fault in LABEL_CHECKS or len(told) <= MINORITY * len(left.cases):
             left = left.without(told)
     # A class that is missing keeps no case from other checks: what the label has is judged.
-    findings += account.note("label-empty", find_missing_classes(left))
+    findings += account.note("label-empty", unfit or find_missing_classes(left))
     whole = study.without(_cases_of(findings, "image-constant"))
     sized = study.without(_cases_of(findings, "spacing-outlier"))
     findings += account.note("duplicate-cases", find_duplicates(whole, folds))
-    findings += account.note("class-imbalance", find_imbalance(study))
-    facts += account.note("tiny-object-lost", find_tiny_objects(sized))
+    findings += account.note("class-imbalance", unfit or find_imbalance(study))
+    facts += account.note("tiny-object-lost", unfit or find_tiny_objects(sized))
     return Diagnosis(
         "dataset",
         str(dataset.root),

@@ -8,8 +8,8 @@ import statistics
 from typing import Final
 
 from volunet.datasets.rules import FEW_CASES
-from volunet.diagnosing.answers import LeftOut
-from volunet.diagnosing.check import OF_LABELS, Answer, Check
+from volunet.diagnosing.answers import OF_LABELS, LeftOut
+from volunet.diagnosing.check import Answer, Check
 from volunet.diagnosing.command import examine, train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.probes.material import find_cases

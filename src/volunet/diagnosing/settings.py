@@ -9,8 +9,8 @@ from typing import Final
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from volunet.diagnosing.answers import LeftOut
-from volunet.diagnosing.check import OF_LABELS, Answer, Check
+from volunet.diagnosing.answers import OF_LABELS, LeftOut
+from volunet.diagnosing.check import Answer, Check
 from volunet.diagnosing.command import train_again
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.record import Record

@@ -29,7 +29,13 @@ from volunet.requests import TrainingRequest
 from volunet.training.config import TrainingConfig
 from volunet.training.planning.batch_size import choose_batch_size, sees_one_voxel, smallest_batch
 from volunet.training.planning.fit_to_time import fit_to_time
-from volunet.training.record.run_folder import CACHE_FOLDER, Run, read_run, write_run
+from volunet.training.record.run_folder import (
+    CACHE_FOLDER,
+    Run,
+    clear_unfinished_start,
+    read_run,
+    write_run,
+)
 from volunet.volumes import check_output_folder
 from volunet.volumes.scratch import clear_scratch
 
@@ -79,6 +85,7 @@ def start_run(
         workers=1 if asked.workers is None else asked.workers,
         seed=asked.seed,
     )
+    clear_unfinished_start(folder)
     check_output_folder(folder)
     in_time = _watched(counted, config, begun, "Give it more time")
     dataset = check_dataset(

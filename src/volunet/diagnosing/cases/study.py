@@ -17,12 +17,11 @@ from volunet.datasets.rules import ORIENTATION
 from volunet.diagnosing.cases.atlas import LEAST_CASES, TRUSTED_DICE, AtlasFit, fit_atlas
 from volunet.diagnosing.cases.boundaries import Boundaries
 from volunet.diagnosing.cases.robust import median_of_known
-from volunet.diagnosing.cases.summary import CaseSummary, summarise_case
+from volunet.diagnosing.cases.summary import CaseSummary, declared_labels, summarise_case
 from volunet.diagnosing.cases.thumbnails import plan_thumbnail
 from volunet.diagnosing.cases.wording import few
 from volunet.errors import ShapeError, VolumeError
 from volunet.plan import Triple
-from volunet.tasks.segmentation.annotations import label_maps_of
 from volunet.volumes import Grid, plan_conform, read_grid
 
 _WORKERS: Final = 2
@@ -48,7 +47,7 @@ class Study:
     @property
     def labels(self) -> Mapping[int, str]:
         """Value in the label maps → class name, background first."""
-        return label_maps_of(self.dataset.annotations).labels
+        return declared_labels(self.dataset.annotations)
 
     @cached_property
     def atlas(self) -> list[AtlasFit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,9 +20,10 @@ from volunet.diagnosing.cases.planes import count_values, slabs
 from volunet.diagnosing.cases.raggedness import measure_raggedness
 from volunet.diagnosing.cases.thumbnails import shrink_image, shrink_labels, standardise
 from volunet.errors import VolumeError
-from volunet.tasks.segmentation.annotations import label_maps_of
+from volunet.tasks.annotations import Annotations
+from volunet.tasks.segmentation.annotations import LabelMaps
 from volunet.tasks.segmentation.label_values import to_class_indices
-from volunet.volumes import check_finite, reorient
+from volunet.volumes import Volume, check_finite, reorient
 from volunet.volumes.axes import Shape3, Spacing3
 
 PERCENTILES: Final = (0.5, 5.0, 50.0, 95.0, 99.5)
@@ -116,20 +118,15 @@ def summarise_case(
             or another grid than the image; or there is no label map.
         ShapeError: As `read_case`.
     """
-    scan, label_map = read_case(case, dataset)
-    if label_map is None:
+    scan, read = read_case(case, dataset)
+    if read is None:
         raise VolumeError(
-            case.name,
-            "no label map",
-            "Each training case has a label map.",
-            "Add the file, or remove the case.",
+            case.name, "no label", "Each training case has one.", "Add it, or remove the case."
         )
     check_finite(scan)
-    check_finite(label_map)
-    label_values = tuple(label_maps_of(dataset.annotations).labels)
-    num_classes = len(label_values)
-    values = to_class_indices(label_map.array, label_values, case.label or case.name)
-    scan, label = reorient(scan, ORIENTATION), reorient(label_map.with_array(values), ORIENTATION)
+    label_map = _classes_of(case, dataset, scan, read)
+    num_classes = len(declared_labels(dataset.annotations))
+    scan, label = reorient(scan, ORIENTATION), reorient(label_map, ORIENTATION)
     classes = np.ascontiguousarray(label.array[0])
     voxels = count_values(classes, num_classes)
     centres, touches_edge = _find_places(classes, num_classes)
@@ -147,6 +144,21 @@ def summarise_case(
         image=standardise(shrink_image(scan.array, thumbnail)).astype(np.float16),
         label=shrink_labels(classes, thumbnail),
     )
+
+
+def declared_labels(annotations: Annotations) -> Mapping[int, str]:
+    """Value in the label maps → class name; of a task without them the background alone."""
+    return annotations.labels if isinstance(annotations, LabelMaps) else {0: "background"}
+
+
+def _classes_of(case: Case, dataset: DataSet, scan: Volume, read: Any) -> Volume:
+    """Class indices (1, D, H, W) of a case; of a task without label maps all are background."""
+    if not isinstance(dataset.annotations, LabelMaps):
+        return scan.with_array(np.zeros((1, *scan.shape), np.uint8))
+    check_finite(read)
+    values = tuple(dataset.annotations.labels)
+    classes: Volume = read.with_array(to_class_indices(read.array, values, case.label or case.name))
+    return classes
 
 
 def summarise_channel(

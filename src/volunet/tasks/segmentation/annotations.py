@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from volunet.errors import ConfigError, DatasetError, VolumeError
-from volunet.tasks.annotations import Annotations, Shown, Source
+from volunet.errors import DatasetError, VolumeError
+from volunet.tasks.annotations import Shown, Source
 from volunet.tasks.segmentation.colours import choose_colours
 from volunet.tasks.segmentation.label_values import is_whole, to_class_indices
 from volunet.tasks.segmentation.plan import Segmentation
@@ -71,22 +71,6 @@ class LabelMaps:
             label_values=tuple(self.labels),
             colours=choose_colours(len(self.labels)),
         )
-
-
-def label_maps_of(annotations: Annotations) -> LabelMaps:
-    """The annotations of a data set that must have label maps.
-
-    Raises:
-        ConfigError: It has others.
-    """
-    if not isinstance(annotations, LabelMaps):
-        raise ConfigError(
-            "the data set",
-            f"labels of the task {annotations.task().kind}",
-            "This looks at label maps.",
-            "Give a data set with label maps.",
-        )
-    return annotations
 
 
 def read_cells(cells: Mapping[str, str], table: Path) -> tuple[dict[str, Source], LabelMaps]:

@@ -22,6 +22,7 @@ import dataclasses
 import json
 import math
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from volunet.plan import Plan, read_plan
 from volunet.requests import TrainingRequest
 from volunet.training.config import TrainingConfig
 from volunet.volumes.atomic import atomic_path
+from volunet.volumes.scratch import clear_scratch
 
 RUN_VERSION: Final = 1
 """Version of this layout; a run folder of another version is refused."""
@@ -93,6 +95,20 @@ def write_run(run: Run) -> None:
         "is_settled": run.is_settled,
     }
     _write_text(run.folder / RUN_FILE, json.dumps(description, indent=2))
+
+
+def clear_unfinished_start(folder: Path) -> None:
+    """Make a folder empty whose training was killed between `PLAN_FILE` and `RUN_FILE`.
+
+    A plan alone can neither be resumed nor, as long as it lies there, be started anew.
+    """
+    clear_scratch(folder)
+    if not folder.is_dir() or [entry.name for entry in folder.iterdir()] != [PLAN_FILE]:
+        return
+    file = folder / PLAN_FILE
+    with suppress(ConfigError, UnicodeDecodeError):  # somebody else's file: left to the next check
+        read_plan(file.read_text(encoding="utf-8"), file)
+        file.unlink()
 
 
 def read_run(folder: str | Path) -> Run:
