@@ -105,12 +105,14 @@ def _measure_training(scans: Path, run: Path, after_s: float) -> Row:
     half = half_files(run)
     kept_s = _budget_s(run)
     words: list[object] = ["train", scans, "-o", run]
-    # A little more than what was spent: the run ends soon, and validates.
-    minutes = (max(kept_s, _prepared_s(run)) + 20) / 60
+    # A little more than what was spent: the run ends soon, and validates. What was killed while it
+    # prepared has most of that before it.
+    is_fitting = (run / "last.ckpt").is_file()
+    minutes = (max(kept_s, _prepared_s(run)) + (20 if is_fitting else 90)) / 60
     if (run / "run.json").is_file():
         words += ["--resume", "--minutes", f"{minutes:.3f}"]
     else:
-        words += ["--minutes", "0.7", *FLAGS]
+        words += ["--minutes", "1.5", *FLAGS]
     ended = _finish(*words, may_fail=True)
     return {
         "killed": killed,
