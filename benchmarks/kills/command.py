@@ -61,7 +61,7 @@ def main() -> None:
     make_material(arguments.work / "material")
     run = partial(measure, work=arguments.work.resolve())
     rows = measure_missing(arguments.work, wanted, run, jobs=arguments.jobs)
-    publish("100 kills", body(rows), PACKAGES, arguments.output)
+    publish("Kills", body(rows), PACKAGES, arguments.output)
 
 
 def _draw(trainings: int, predictions: int, seed: int) -> list[Row]:

@@ -88,14 +88,14 @@ def new_folder(folder: Path) -> Path:
     return folder
 
 
-def commit() -> str:
-    """The commit of the code that runs, with + where sources differ from it."""
+def commit(root: Path = ROOT) -> str:
+    """The commit of the code in a checkout, with + where sources differ from it."""
     git = shutil.which("git")
     if git is None:
         return "unknown"
 
     def answer(*arguments: str) -> str:
-        command = [git, "-C", str(ROOT), *arguments]
+        command = [git, "-C", str(root), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     # A result that an earlier call wrote changes nothing that is measured.

@@ -37,11 +37,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measuring.report import publish
+from benchmarks.streaming import timing
 from benchmarks.streaming.convolutions import convolutions
 from benchmarks.streaming.exactness import exactness
 from benchmarks.streaming.largest import largest
 from benchmarks.streaming.memory import depth, memory
-from benchmarks.streaming.scan import SCAN
+from benchmarks.streaming.scan import SCAN, size_of
 from benchmarks.streaming.timing import against_monai, against_whole
 
 PACKAGES = ("volunet", "torch", "openvino", "onnxruntime", "monai")
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--parts", default="1,2,3,4,5,6,7")
     parser.add_argument("--plainconv", type=Path)
+    parser.add_argument("--timed", help="size of table 3, such as 224x144x144, instead of its two")
     arguments = parser.parse_args()
     if not (SCAN / "ct_torso_3mm.nii.gz").is_file():
         sys.exit(f"{SCAN}: the public scans are not beside the project")
@@ -60,6 +62,8 @@ def main() -> None:
         "1": exactness, "2": memory, "3": against_whole, "4": against_monai, "5": largest,
         "6": convolutions, "7": depth,
     }  # fmt: skip
+    if arguments.timed:
+        timing.TIMED = (size_of(arguments.timed.replace("x", "×")),)
     texts = []
     with tempfile.TemporaryDirectory() as folder:
         for part in arguments.parts.split(","):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -267,9 +268,9 @@ class Task(Frozen):
         return name
 
     @property
+    @abstractmethod
     def out_channels(self) -> int:
         """Channels of the network's output."""
-        raise NotImplementedError
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -277,9 +278,9 @@ class Task(Frozen):
         return ()
 
     @property
+    @abstractmethod
     def score(self) -> ValidationScore:
         """How validation judges a network."""
-        raise NotImplementedError
 
     @property
     def head(self) -> Head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,25 @@ def test_what_they_import_is_there() -> None:
     pytest.importorskip("torch", reason="needs the extra 'train'")
     done = python("-c", IMPORT_ALL)
     assert done.returncode == 0, done.stderr
+
+
+def test_half_files_and_what_is_left_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checks of benchmarks/kills, each on a file that is cut off."""
+    pytest.importorskip("torch", reason="needs the extra 'train'")
+    monkeypatch.syspath_prepend(ROOT)
+    kills = importlib.import_module("benchmarks.kills.command")
+    (tmp_path / "run.json").write_text('{"run_version": 1}')
+    (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
+    assert (kills.half_files(tmp_path), kills.hidden(tmp_path)) == ([], [])
+    (tmp_path / "run.json").write_text('{"run_ver')
+    (tmp_path / "metrics.csv").write_text("a,b\n1,2\n3")
+    for name in ("last.ckpt", "weights.safetensors", "curve.png", "case.npy"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / ".volunet-scratch-1-0").mkdir()
+    found = {line.partition(":")[0] for line in kills.half_files(tmp_path)}
+    assert found == {
+        "run.json", "metrics.csv", "last.ckpt", "weights.safetensors", "curve.png", "case.npy",
+    }  # fmt: skip
+    assert kills.hidden(tmp_path) == [".volunet-scratch-1-0"]

@@ -8,9 +8,21 @@ from volunet.diagnosing.answers import OF_LABELS, LeftOut
 from volunet.diagnosing.check import Check, take_checks
 from volunet.diagnosing.finding import Finding
 from volunet.diagnosing.run import CHECKS
-from volunet.plan import Task
+from volunet.plan import Task, ValidationScore
 
 FOUND = Finding("fault", "here", "evidence", "cause", "change", "high")
+
+
+class Counting(Task):
+    kind: str = "counting"
+
+    @property
+    def out_channels(self):
+        return 1
+
+    @property
+    def score(self):
+        return ValidationScore("error", "error", higher_is_better=False)
 
 
 def test_checks(make_record):
@@ -47,7 +59,7 @@ def test_a_check_for_another_task_is_left_out_and_said(make_record):
     assert (found, checked, left_out) == (
         [FOUND], ["of-all"], ["of-labels: metrics.csv has no missing"],
     )  # fmt: skip
-    plan = record.run.plan.model_copy(update={"task": Task(kind="counting")})
+    plan = record.run.plan.model_copy(update={"task": Counting()})
     other = replace(record, run=replace(record.run, plan=plan))
     assert take_checks(checks, other) == (
         [FOUND],

@@ -18,7 +18,6 @@ import pytest
 import torch
 
 import volunet
-from volunet.datasets.patches import TrainingPatches
 from volunet.errors import ConfigError, TrainingError
 from volunet.nets import Ensemble
 from volunet.training import start
@@ -61,20 +60,6 @@ def end_killed(work):
 def each_step(monkeypatch):
     """A checkpoint follows each step."""
     monkeypatch.setattr(checkpoints, "INTERVAL", timedelta(microseconds=1))
-
-
-@pytest.fixture
-def indices(monkeypatch):
-    """The numbers of the training patches, as this process asks for them."""
-    asked = []
-    original = TrainingPatches.__getitem__
-
-    def record(self, index):
-        asked.append(index)
-        return original(self, index)
-
-    monkeypatch.setattr(TrainingPatches, "__getitem__", record)
-    return asked
 
 
 @pytest.fixture

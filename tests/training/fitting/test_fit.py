@@ -16,7 +16,6 @@ from torch.nn.utils import get_total_norm
 
 from volunet.datasets.cache import prepare_cases
 from volunet.datasets.layouts import read_dataset
-from volunet.datasets.patches import TrainingPatches
 from volunet.errors import ConfigError
 from volunet.training.config import TrainingConfig
 from volunet.training.fitting import callbacks as callbacks_module
@@ -79,20 +78,6 @@ def start(plan, cases, tmp_path, drawn):
 @pytest.fixture
 def without_norm(plan):
     return plan.network.model_copy(update={"norm": "none"})
-
-
-@pytest.fixture
-def indices(monkeypatch):
-    """The numbers of the training patches, as they are asked for."""
-    asked = []
-    original = TrainingPatches.__getitem__
-
-    def record(self, index):
-        asked.append(index)
-        return original(self, index)
-
-    monkeypatch.setattr(TrainingPatches, "__getitem__", record)
-    return asked
 
 
 def table(file: Path):
