@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--output", type=Path, help="write the table here as well")
     arguments = parser.parse_args()
-    data = find_data(arguments.data)
+    data = find_data(arguments.data).root.resolve()
     with tempfile.TemporaryDirectory() as name:
         made = [Path(name) / version for version in ("before", "after")]
         roots = (arguments.before.resolve(), ROOT)
@@ -60,10 +60,10 @@ def main() -> None:
         ["`import volunet`, s", *(f"{one:.2f}" for one in imports)],
     ]
     body = (
-        f"{arguments.epochs} epochs on Task04_Hippocampus ({' '.join(FLAGS)}), then what each model "
-        f"answers for {SCANS} scans, whole and streamed. Before is {commit(roots[0])}, after "
-        f"{commit(roots[1])}. Of weights and label maps: how many there were, and how many of "
-        f"them are the same now.\n\n{markdown_table(('', 'before', 'after'), rows)}"
+        f"{arguments.epochs} epochs on Task04_Hippocampus ({' '.join(FLAGS)}), then what each "
+        f"model answers for {SCANS} scans, whole and streamed. Before is {commit(roots[0])}, after "
+        f"{commit(roots[1])}. Of weights and label maps: how many there were, and how many of them "
+        f"are the same now.\n\n{markdown_table(('', 'before', 'after'), rows)}"
     )
     publish("Before and after", body, PACKAGES, arguments.output)
 
